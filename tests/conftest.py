@@ -1,0 +1,22 @@
+"""Small real inputs that many tests share."""
+
+import numpy as np
+import pytest
+import torch
+
+from stages.common.model import Classifier, Head
+
+CLASSES = ["plane", "bird", "cat"]
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    """Forty uint8 images, (40, 32, 32, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def model() -> Classifier:
+    """A small-resolution classifier with random weights, in evaluation mode."""
+    torch.manual_seed(0)
+    return Classifier(Head(hidden=[8], dropout=0.5), CLASSES, image_size=32).eval()
