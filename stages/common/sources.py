@@ -1,0 +1,109 @@
+"""Where the images come from: CIFAR-10, verified before it is unpickled, or scikit-learn's handwritten digits."""
+
+import os
+import tarfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from stages.common.datasets import POOLS, Dataset, Raw
+from stages.common.fetch import check_integrity, delivers, fetch
+from stages.common.params import Refusal
+from stages.common.torchvision_shim import torchvision
+
+CIFAR10 = torchvision.datasets.CIFAR10
+CACHE = Path(".cache/cifar10")  # keeps the archive, and the start of a download that broke off
+QUICK = 8_000_000, 3  # bytes and seconds: at that rate the whole archive takes a minute
+ANOTHER_WAY = (
+    "set CIFAR10_DIR to a folder that holds cifar-10-batches-py/ or cifar-10-python.tar.gz, or CIFAR10_URL to a mirror "
+    "of that archive, or take the embedded digits: "
+    "-S data.dataset=digits -S data.train=1200 -S data.val=237 -S data.test=360"
+)
+
+
+def load(dataset: Dataset, root: Path) -> Raw:
+    """The dataset as published. Raises Refusal, with the ways out, when it cannot be had."""
+    return _cifar10(root) if dataset == "cifar10" else _digits()
+
+
+def cifar10_at_hand(root: Path) -> bool:
+    """Whether CIFAR-10 is on this machine already, or a host sends it quickly."""
+    classes = root / "data/raw/classes.json"
+    return (
+        bool(os.environ.get("CIFAR10_DIR"))
+        or (root / CACHE / CIFAR10.filename).exists()
+        or (classes.exists() and "airplane" in classes.read_text())
+        or any(delivers(url, *QUICK) for url in _addresses())
+    )
+
+
+def _cifar10(root: Path) -> Raw:
+    """From the folder CIFAR10_DIR, else from the archive in CACHE, which is downloaded when it is not there."""
+    cache = root / CACHE
+    cache.mkdir(parents=True, exist_ok=True)
+    if given := os.environ.get("CIFAR10_DIR"):
+        folder = Path(given)
+        if (folder / CIFAR10.base_folder).is_dir():
+            return _batches(folder)
+        archive = folder / CIFAR10.filename
+        _require_whole(archive, CIFAR10.tgz_md5)
+    else:
+        archive = cache / CIFAR10.filename
+        if not check_integrity(archive, CIFAR10.tgz_md5):
+            _download(archive)
+    with TemporaryDirectory(dir=cache) as unpacked:
+        with tarfile.open(archive) as tar:
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later have it
+            tar.extractall(unpacked)
+        return _batches(Path(unpacked))
+
+
+def _addresses() -> list[str]:
+    return [CIFAR10.url, *filter(None, os.environ.get("CIFAR10_URL", "").split(","))]
+
+
+def _download(archive: Path) -> None:
+    try:
+        fetch(_addresses(), archive, CIFAR10.tgz_md5)
+    except ConnectionError as fault:
+        raise Refusal(f"CIFAR-10 cannot be downloaded ({fault}): {ANOTHER_WAY}") from None
+
+
+def _batches(folder: Path) -> Raw:
+    """The batches under `folder`; torchvision checks every file's md5 before it unpickles, and we name the bad one."""
+    for name, md5 in (*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])):
+        _require_whole(folder / CIFAR10.base_folder / name, md5)
+    train, test = CIFAR10(folder, train=True), CIFAR10(folder, train=False)
+    return Raw(
+        np.ascontiguousarray(train.data),
+        np.array(train.targets, np.int64),
+        np.ascontiguousarray(test.data),
+        np.array(test.targets, np.int64),
+        train.classes,
+    )
+
+
+def _require_whole(path: Path, md5: str) -> None:
+    if not path.exists():
+        raise Refusal(f"{path} is missing: {ANOTHER_WAY}")
+    if not check_integrity(path, md5):
+        raise Refusal(f"{path} is damaged or cut short (its md5 is not {md5}): replace it, or {ANOTHER_WAY}")
+
+
+def _digits() -> Raw:
+    """The 1,797 digits, 8x8 in 17 greys, as RGB images of 32x32; 360 of them, stratified, are the test images."""
+    bunch = load_digits()
+    images = np.stack([_enlarge(image) for image in bunch.images])
+    train_images, test_images, train_labels, test_labels = train_test_split(
+        images, bunch.target.astype(np.int64), test_size=POOLS["digits"][1], stratify=bunch.target, random_state=0
+    )
+    return Raw(train_images, train_labels, test_images, test_labels, [str(name) for name in bunch.target_names])
+
+
+def _enlarge(image: np.ndarray) -> np.ndarray:
+    grey = np.round(image * (255 / 16)).astype(np.uint8)
+    return np.asarray(Image.fromarray(grey).resize((32, 32), Image.Resampling.BILINEAR).convert("RGB"))

@@ -1,0 +1,221 @@
+import hashlib
+import os
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from stages.common import fetch
+from stages.common.params import Refusal
+from stages.common.sources import CACHE, CIFAR10, cifar10_at_hand, load
+
+REAL_CIFAR10 = os.environ.get("CIFAR10_DIR")
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+BATCH = 20  # images in each of the six small batches
+
+
+def _md5(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch, dead_address):
+    monkeypatch.delenv("CIFAR10_DIR", raising=False)
+    monkeypatch.delenv("CIFAR10_URL", raising=False)
+    monkeypatch.setattr(CIFAR10, "url", f"{dead_address}/official.tar.gz")
+    monkeypatch.setattr(fetch, "PAUSE", 0)
+
+
+@pytest.fixture
+def official(tmp_path, monkeypatch):
+    """A folder in the official layout, unpacked and as the archive, whose md5s stand in for the official ones."""
+    folder = tmp_path / "official/cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    names = [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]
+    for name in names:
+        data = generator.integers(0, 256, (BATCH, 3072), np.uint8)
+        (folder / name).write_bytes(pickle.dumps({"data": data, "labels": [i % 10 for i in range(BATCH)]}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": CLASSES}))
+    with tarfile.open(folder.parent / CIFAR10.filename, "w:gz") as tar:
+        tar.add(folder, folder.name)
+    sums = [[name, _md5(folder / name)] for name in names]
+    monkeypatch.setattr(CIFAR10, "train_list", sums[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", sums[5:])
+    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": _md5(folder / "batches.meta")})
+    monkeypatch.setattr(CIFAR10, "tgz_md5", _md5(folder.parent / CIFAR10.filename))
+    return folder.parent
+
+
+@pytest.fixture
+def archive(official):
+    return official / CIFAR10.filename
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+def _assert_is_official(raw, official):
+    batch = pickle.loads((official / "cifar-10-batches-py/data_batch_2").read_bytes())
+    red, green, blue = batch["data"][3].reshape(3, 32, 32)
+    np.testing.assert_array_equal(raw.train_images[BATCH + 3], np.stack([red, green, blue], axis=-1))
+    assert raw.train_images.shape == (5 * BATCH, 32, 32, 3) and raw.test_images.shape == (BATCH, 32, 32, 3)
+    assert raw.train_images.dtype == np.uint8 and raw.train_labels.dtype == np.int64
+    assert raw.train_labels.tolist() == list(range(10)) * 10 and raw.test_labels.tolist() == list(range(10)) * 2
+    assert raw.classes == CLASSES
+
+
+def test_cifar10_is_read_from_the_unpacked_folder(official, archive, root, monkeypatch):
+    archive.unlink()
+    monkeypatch.setenv("CIFAR10_DIR", str(official))
+    _assert_is_official(load("cifar10", root), official)
+
+
+def test_cifar10_is_read_from_the_archive_and_the_unpacked_copy_is_removed(official, archive, root, monkeypatch):
+    (archive.parent / "elsewhere").mkdir()
+    archive.rename(archive.parent / "elsewhere" / archive.name)
+    monkeypatch.setenv("CIFAR10_DIR", str(archive.parent / "elsewhere"))
+    _assert_is_official(load("cifar10", root), official)
+    assert list((root / CACHE).iterdir()) == []
+
+
+def test_cifar10_is_downloaded_once(official, archive, root, file_server, monkeypatch):
+    file_server.files["/official.tar.gz"] = archive.read_bytes()
+    monkeypatch.setattr(CIFAR10, "url", f"{file_server.address}/official.tar.gz")
+    for _ in range(2):
+        _assert_is_official(load("cifar10", root), official)
+    assert len(file_server.ranges) == 1
+
+
+def test_a_damaged_download_is_replaced(official, archive, root, file_server, monkeypatch):
+    cached = root / CACHE / CIFAR10.filename
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(archive.read_bytes()[:-100])
+    file_server.files["/official.tar.gz"] = archive.read_bytes()
+    monkeypatch.setattr(CIFAR10, "url", f"{file_server.address}/official.tar.gz")
+    _assert_is_official(load("cifar10", root), official)
+
+
+def test_mirrors_are_tried_after_the_official_address(official, archive, root, file_server, dead_address, monkeypatch):
+    file_server.files["/mirror.tar.gz"] = archive.read_bytes()
+    monkeypatch.setenv("CIFAR10_URL", f"{dead_address}/a.tar.gz,{file_server.address}/mirror.tar.gz")
+    _assert_is_official(load("cifar10", root), official)
+
+
+def test_a_mirror_with_another_archive_is_refused(official, root, file_server, monkeypatch):
+    file_server.files["/mirror.tar.gz"] = b"another archive"
+    monkeypatch.setenv("CIFAR10_URL", f"{file_server.address}/mirror.tar.gz")
+    with pytest.raises(Refusal, match="not the file with md5"):
+        load("cifar10", root)
+
+
+def test_without_network_the_refusal_is_one_line_that_names_the_ways_out(root):
+    with pytest.raises(Refusal) as refusal:
+        load("cifar10", root)
+    message = str(refusal.value)
+    assert message.startswith("CIFAR-10 cannot be downloaded (127.0.0.1: ConnectionError): ")
+    assert all(way in message for way in ("CIFAR10_DIR", "CIFAR10_URL", "-S data.dataset=digits"))
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
+def test_a_file_cut_short_is_refused_by_name_and_never_unpickled(official, root, monkeypatch, name):
+    path = official / "cifar-10-batches-py" / name
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setenv("CIFAR10_DIR", str(official))
+    monkeypatch.setattr(pickle, "load", lambda *args, **options: pytest.fail("unpickled"))
+    with pytest.raises(Refusal, match=f"{name} is damaged or cut short"):
+        load("cifar10", root)
+
+
+def test_a_missing_file_is_refused_by_name(official, root, monkeypatch):
+    (official / "cifar-10-batches-py/data_batch_5").unlink()
+    monkeypatch.setenv("CIFAR10_DIR", str(official))
+    with pytest.raises(Refusal, match="data_batch_5 is missing"):
+        load("cifar10", root)
+
+
+def test_a_damaged_archive_is_refused_by_name(official, archive, root, monkeypatch):
+    copy = root / "given" / archive.name
+    copy.parent.mkdir()
+    copy.write_bytes(archive.read_bytes()[:-1])
+    monkeypatch.setenv("CIFAR10_DIR", str(copy.parent))
+    with pytest.raises(Refusal, match=r"cifar-10-python\.tar\.gz is damaged"):
+        load("cifar10", root)
+
+
+def test_a_folder_that_holds_no_cifar10_is_refused(root, monkeypatch):
+    monkeypatch.setenv("CIFAR10_DIR", str(root))
+    with pytest.raises(Refusal, match=r"cifar-10-python\.tar\.gz is missing: set CIFAR10_DIR to a folder"):
+        load("cifar10", root)
+
+
+def test_cifar10_is_at_hand_where_a_copy_is(root, monkeypatch):
+    assert not cifar10_at_hand(root)
+
+    monkeypatch.setenv("CIFAR10_DIR", "")
+    assert not cifar10_at_hand(root)
+    monkeypatch.setenv("CIFAR10_DIR", str(root))
+    assert cifar10_at_hand(root)
+    monkeypatch.delenv("CIFAR10_DIR")
+
+    classes = root / "data/raw/classes.json"
+    classes.parent.mkdir(parents=True)
+    classes.write_text('["0", "1"]')
+    assert not cifar10_at_hand(root)
+    classes.write_text('["airplane", "automobile"]')
+    assert cifar10_at_hand(root)
+    classes.unlink()
+
+    (root / CACHE).mkdir(parents=True)
+    (root / CACHE / f"{CIFAR10.filename}.part").touch()
+    assert not cifar10_at_hand(root)
+    (root / CACHE / CIFAR10.filename).touch()
+    assert cifar10_at_hand(root)
+
+
+def test_cifar10_is_at_hand_where_a_host_has_it(root, file_server, monkeypatch):
+    monkeypatch.setenv("CIFAR10_URL", f"{file_server.address}/mirror.tar.gz")
+    assert not cifar10_at_hand(root)
+    file_server.files["/mirror.tar.gz"] = b"archive"
+    assert cifar10_at_hand(root)
+
+
+def test_digits_are_scikit_learns_enlarged_and_split_once_for_all(root):
+    raw = load("digits", root)
+    assert raw.train_images.shape == (1437, 32, 32, 3) and raw.test_images.shape == (360, 32, 32, 3)
+    assert raw.train_images.dtype == np.uint8 and raw.train_labels.dtype == np.int64
+    assert raw.train_images.max() == 255  # 16, the darkest ink
+    assert raw.classes == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+    everything = np.bincount(np.concatenate([raw.train_labels, raw.test_labels]))
+    np.testing.assert_array_equal(everything, np.bincount(load_digits().target))
+    np.testing.assert_allclose(np.bincount(raw.test_labels), everything * 360 / 1797, atol=1)
+    again = load("digits", root)
+    np.testing.assert_array_equal(raw.test_images, again.test_images)
+
+
+def test_digits_keep_their_brightness_when_enlarged(root):
+    raw = load("digits", root)
+    images = np.concatenate([raw.train_images, raw.test_images])
+    blocks = images[..., 0].reshape(-1, 8, 4, 8, 4).mean((2, 4))
+    expected = load_digits().images * 255 / 16
+    np.testing.assert_allclose(blocks.mean(), expected.mean(), rtol=0.02)
+
+
+@pytest.mark.skipif(not REAL_CIFAR10, reason="CIFAR10_DIR is not set: the real CIFAR-10 is not read")
+def test_the_real_cifar10_is_balanced_and_looks_as_published(root, monkeypatch):
+    monkeypatch.setenv("CIFAR10_DIR", REAL_CIFAR10)
+    raw = load("cifar10", root)
+    assert raw.train_images.shape == (50_000, 32, 32, 3) and raw.test_images.shape == (10_000, 32, 32, 3)
+    assert (
+        np.bincount(raw.train_labels).tolist() == [5000] * 10 and np.bincount(raw.test_labels).tolist() == [1000] * 10
+    )
+    assert raw.classes == CLASSES
+    mean = raw.train_images.mean((0, 1, 2)) / 255
+    np.testing.assert_allclose(mean, [0.4914, 0.4822, 0.4465], atol=1e-4)  # the mean quoted everywhere
