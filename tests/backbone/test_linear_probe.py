@@ -1,0 +1,46 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from backbone.linear_probe import STRENGTHS, run
+from backbone.train_tinyimagenet import backbone_weights
+from stages.common.model import Classifier, Head
+from stages.common.params import Refusal
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    save_file(backbone_weights(Classifier(Head(hidden=[], dropout=0.0), ["any"], 32)), tmp_path / "random.safetensors")
+    return tmp_path / "random.safetensors"
+
+
+def write_subset(root: Path, labels: np.ndarray) -> None:
+    """A dark and a bright class under whatever labels; the test split is mislabelled in one image of four."""
+    folder = root / "data/subset"
+    folder.mkdir(parents=True)
+    (folder / "classes.json").write_text(json.dumps(["dark", "bright"]))
+    noise = np.random.default_rng(0).integers(0, 60, (len(labels), 32, 32, 3))
+    images = (noise + 180 * labels[:, None, None, None]).astype(np.uint8)
+    for split in ("train", "val"):
+        np.savez(folder / f"{split}.npz", images=images, labels=labels)
+    np.savez(folder / "test.npz", images=images[:4], labels=np.array([*labels[:3], 1 - labels[3]]))
+
+
+def test_a_probe_on_random_features_tells_dark_from_bright(tmp_path: Path, weights: Path) -> None:
+    write_subset(tmp_path, np.arange(20) % 2)
+
+    probe = run(tmp_path, weights, 32)
+
+    assert probe.val_accuracy == 1.0
+    assert probe.test_accuracy == 3 / 4
+    assert probe.strength in STRENGTHS
+
+
+def test_without_the_pipelines_images_it_names_the_stage_that_writes_them(tmp_path: Path, weights: Path) -> None:
+    with pytest.raises(Refusal, match="data/subset is missing: `dvc repro subsample` writes it"):
+        run(tmp_path, weights, 32)

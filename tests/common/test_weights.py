@@ -1,0 +1,112 @@
+import hashlib
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stages.common import weights as module
+from stages.common.model import Classifier, Head, load_backbone
+from stages.common.params import Refusal, parse
+from stages.common.torchvision_shim import torchvision
+from stages.common.weights import BUNDLED, BUNDLED_SHA256, Weights, backbone_weights
+
+PROJECT = Path(__file__).parents[2]
+RESNET18 = set(torchvision.models.resnet18(weights=None).state_dict()) - {"fc.weight", "fc.bias"}
+
+
+def _fits_the_classifier(state, folder):
+    save_file(state, folder / "resnet18.safetensors")
+    load_backbone(Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 32), folder / "resnet18.safetensors")
+    return set(state) == RESNET18
+
+
+def test_the_bundled_file_is_the_one_its_readme_describes():
+    assert hashlib.sha256((PROJECT / BUNDLED).read_bytes()).hexdigest() == BUNDLED_SHA256
+    assert BUNDLED_SHA256 in (PROJECT / BUNDLED.parent / "README.md").read_text()
+
+
+def test_tinyimagenet_is_a_resnet18_without_head_in_half_precision(tmp_path):
+    state = backbone_weights("tinyimagenet", PROJECT)
+    assert _fits_the_classifier(state, tmp_path)
+    assert state["conv1.weight"].dtype == torch.float16
+
+
+def test_a_damaged_bundled_file_is_refused(tmp_path):
+    (tmp_path / "weights").mkdir()
+    shutil.copy(PROJECT / BUNDLED, tmp_path / BUNDLED)
+    with (tmp_path / BUNDLED).open("r+b") as file:
+        file.seek(1_000_000)
+        file.write(b"?")
+    with pytest.raises(Refusal, match=r"resnet18_tinyimagenet\.safetensors is damaged"):
+        backbone_weights("tinyimagenet", tmp_path)
+
+
+def test_none_is_random_but_the_same_each_time_and_leaves_torchs_generator_alone(tmp_path):
+    torch.manual_seed(7)
+    first = backbone_weights("none", tmp_path)
+    drawn = torch.rand(1)
+    second = backbone_weights("none", tmp_path)
+    assert _fits_the_classifier(first, tmp_path)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert first["conv1.weight"].std() > 0
+    torch.manual_seed(7)
+    assert torch.equal(drawn, torch.rand(1))
+
+
+class ImageNet:
+    """Stands in for torchvision's entry: the same download, from this machine into a folder of the test's."""
+
+    def __init__(self, url, folder):
+        self.url, self.folder = url, folder
+
+    def get_state_dict(self, **options):
+        return torch.hub.load_state_dict_from_url(self.url, str(self.folder), progress=False, **options)
+
+
+@pytest.fixture
+def published():
+    """A ResNet-18 as torchvision publishes it: a pickle named after the start of its sha256."""
+    buffer = io.BytesIO()
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), buffer)
+    content = buffer.getvalue()
+    return f"/resnet18-{hashlib.sha256(content).hexdigest()[:8]}.pth", content
+
+
+def test_imagenet_is_downloaded_without_its_head(published, file_server, tmp_path, monkeypatch):
+    name, content = published
+    file_server.files[name] = content
+    monkeypatch.setattr(module, "IMAGENET", ImageNet(file_server.address + name, tmp_path))
+    assert _fits_the_classifier(backbone_weights("imagenet", tmp_path), tmp_path)
+
+
+def test_imagenet_weights_with_the_wrong_hash_are_refused(published, file_server, tmp_path, monkeypatch):
+    name, content = published
+    file_server.files[name] = content[:-1] + b"?"
+    monkeypatch.setattr(module, "IMAGENET", ImageNet(file_server.address + name, tmp_path))
+    with pytest.raises(Refusal, match=r"resnet18-.*\.pth cannot be had \(invalid hash value"):
+        backbone_weights("imagenet", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_imagenet_without_network_is_refused_in_one_line_with_the_way_out(
+    dead_address, file_server, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "TIMEOUT", 0.2)
+    file_server.silent = True
+    for address in (dead_address, file_server.address):
+        monkeypatch.setattr(module, "IMAGENET", ImageNet(f"{address}/resnet18-00000000.pth", tmp_path))
+        with pytest.raises(Refusal, match=r"-S backbone\.weights=tinyimagenet") as refusal:
+            backbone_weights("imagenet", tmp_path)
+        assert "\n" not in str(refusal.value)
+
+
+def test_torchvisions_own_entry_is_the_one_used():
+    assert module.IMAGENET.url == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+
+
+def test_other_weights_are_refused():
+    with pytest.raises(Refusal, match="'tinyimagenet', 'imagenet' or 'none'"):
+        parse({"backbone": {"weights": "resnet50"}}, "backbone.weights", Weights)
