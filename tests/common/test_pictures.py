@@ -1,0 +1,72 @@
+import numpy as np
+
+from stages.common.pictures import (
+    GAP,
+    HEADS,
+    LABELS,
+    ZOOM,
+    augmented_views,
+    class_counts,
+    class_distribution,
+    sample_grid,
+)
+
+CLASSES = ["cat", "dog", "frog"]
+SIDE = 32 * ZOOM
+
+
+def _plain(levels):
+    """One grey image 32x32 for each level."""
+    return np.broadcast_to(np.array(levels, np.uint8)[:, None, None, None], (len(levels), 32, 32, 3)).copy()
+
+
+def _cell(picture, row, column, above):
+    top, left = above + row * (SIDE + GAP), LABELS + column * (SIDE + GAP)
+    return np.asarray(picture)[top : top + SIDE, left : left + SIDE]
+
+
+def test_sample_grid_has_a_row_for_each_class_and_its_first_images():
+    images, labels = _plain([10, 20, 30, 40, 50, 60]), np.array([2, 0, 2, 1, 0, 2])
+    picture = sample_grid(images, labels, CLASSES, per_class=2)
+    cells = [[_cell(picture, row, column, GAP).mean() for column in range(2)] for row in range(3)]
+    assert cells == [[20, 50], [40, 255], [10, 30]]  # one dog: the second place stays white
+
+
+def test_sample_grid_shows_every_pixel_unchanged():
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    cell = _cell(sample_grid(images, np.array([0]), ["cat"]), 0, 0, GAP)
+    np.testing.assert_array_equal(cell[::ZOOM, ::ZOOM], images[0])
+
+
+def test_sample_grid_names_its_rows():
+    blank = np.asarray(sample_grid(_plain([0]), np.array([0]), [""]))[:, :LABELS]
+    named = np.asarray(sample_grid(_plain([0]), np.array([0]), ["cat"]))[:, :LABELS]
+    assert (blank == 255).all() and (named < 128).any()
+
+
+def test_augmented_views_follow_the_image_they_come_from():
+    draws = iter([100, 110, 120])
+    picture = augmented_views(
+        _plain([1, 2]), np.array([0, 2]), CLASSES, lambda images: images + np.uint8(next(draws)), views=3
+    )
+    cells = [[_cell(picture, row, column, HEADS).mean() for column in range(4)] for row in range(2)]
+    assert cells == [[1, 101, 111, 121], [2, 102, 112, 122]]
+
+
+def test_class_counts_include_the_classes_without_images():
+    rows = class_counts({"train": np.array([0, 2, 2]), "val": np.array([0])}, CLASSES)
+    assert [tuple(row.values()) for row in rows] == [
+        ("train", "cat", 1),
+        ("train", "dog", 0),
+        ("train", "frog", 2),
+        ("val", "cat", 1),
+        ("val", "dog", 0),
+        ("val", "frog", 0),
+    ]
+
+
+def test_class_distribution_draws_a_bar_for_each_class_in_a_panel_for_each_split():
+    figure = class_distribution({"train": np.array([0, 2, 2]), "val": np.array([1])}, CLASSES)
+    widths = [[bar.get_width() for bar in axes.patches] for axes in figure.axes]
+    assert widths == [[1, 0, 2], [0, 1, 0]]
+    assert [axes.get_title() for axes in figure.axes] == ["train: 3 images", "val: 1 images"]

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from stages.common.datasets import Data, Raw
+from stages.common.splits import draw
+
+
+@pytest.fixture
+def raw():
+    """Forty images of each of ten classes to train on and ten to test on; an image's first pixel is its index."""
+    train_labels, test_labels = np.repeat(np.arange(10), 40), np.tile(np.arange(10), 10)
+    return Raw(_numbered(400), train_labels, _numbered(100), test_labels, [str(label) for label in range(10)])
+
+
+def _numbered(count):
+    images = np.zeros((count, 32, 32, 3), np.uint8)
+    images[:, 0, 0, 0], images[:, 0, 0, 1] = np.divmod(np.arange(count), 256)
+    return images
+
+
+def _data(**change):
+    return Data(**({"dataset": "cifar10", "train": 200, "val": 100, "test": 50, "seed": 0} | change))
+
+
+def test_each_split_has_every_class_in_proportion(raw):
+    splits = draw(raw, _data())
+    counts = {name: np.bincount(split.labels).tolist() for name, split in splits.items()}
+    assert counts == {"train": [20] * 10, "val": [10] * 10, "test": [5] * 10}
+
+
+def test_train_and_val_share_no_image(raw):
+    splits = draw(raw, _data())
+    assert len(set(splits["train"].indices) | set(splits["val"].indices)) == 200 + 100
+
+
+def test_indices_point_to_the_images_and_labels_that_were_drawn(raw):
+    splits = draw(raw, _data())
+    for name, images, labels in (
+        ("train", raw.train_images, raw.train_labels),
+        ("val", raw.train_images, raw.train_labels),
+        ("test", raw.test_images, raw.test_labels),
+    ):
+        indices = splits[name].indices
+        np.testing.assert_array_equal(splits[name].images, images[indices])
+        np.testing.assert_array_equal(splits[name].labels, labels[indices])
+        assert indices.dtype == np.int64 and (np.diff(indices) > 0).all()
+
+
+def test_all_the_images_may_be_drawn_and_the_test_set_keeps_its_order(raw):
+    splits = draw(raw, _data(train=300, val=100, test=100))
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([splits[name].indices for name in ("train", "val")])), range(400)
+    )
+    np.testing.assert_array_equal(splits["test"].indices, range(100))
+
+
+@pytest.mark.parametrize("test", [10, 95, 99])
+def test_any_number_of_test_images_may_be_drawn(raw, test):
+    labels = draw(raw, _data(test=test))["test"].labels
+    np.testing.assert_allclose(np.bincount(labels), test / 10, atol=1)
+
+
+def test_ten_images_are_one_of_each_class_even_where_classes_differ_in_size(raw):
+    keep = np.r_[0:30, 40:400]  # class 0 has thirty, the others forty
+    unequal = raw._replace(train_images=raw.train_images[keep], train_labels=raw.train_labels[keep])
+    splits = draw(unequal, _data(train=10, val=10, test=10))
+    for split in splits.values():
+        assert sorted(split.labels) == list(range(10))
+
+
+def test_the_seed_alone_decides_what_is_drawn(raw):
+    once, again, other = draw(raw, _data()), draw(raw, _data()), draw(raw, _data(seed=1))
+    for name in once:
+        np.testing.assert_array_equal(once[name].indices, again[name].indices)
+        assert not np.array_equal(once[name].indices, other[name].indices)
