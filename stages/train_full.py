@@ -1,0 +1,44 @@
+"""Train the head on the frozen backbone, then everything.
+
+Reads data/subset, data/backbone and data/features. Writes models/full.safetensors, results/predictions/full.npz and
+results/training/full.csv, full.json.
+Params: backbone.head, train.common, train.full.
+"""
+
+import time
+from pathlib import Path
+
+from stages.common.datasets import class_names, load_split
+from stages.common.device import make_deterministic
+from stages.common.examples import Examples, halves
+from stages.common.features import load_features
+from stages.common.model import Head, pretrained, trainable
+from stages.common.params import parse
+from stages.common.record import save_training
+from stages.common.stage import main
+from stages.common.training import Common, Recipe, fit, over_images, over_views
+
+
+def run(params: dict, root: Path) -> None:
+    head = parse(params, "backbone.head", Head)
+    common = parse(params, "train.common", Common)
+    recipe = parse(params, "train.full", Recipe)
+    make_deterministic(common.seed)
+    model = pretrained(root / "data/backbone/resnet18.safetensors", head, class_names(root), common.image_size)
+    train, val, test = load_features(root, "pooled")
+    selection, calibration = halves(val)
+
+    start = time.perf_counter()
+    batches = over_views(train, common.batch_size)
+    curve = fit(trainable(model, "fc"), batches, selection, common.probe, common.seed, "head")
+
+    train, val, test = (Examples(*load_split(root, split)) for split in ("train", "val", "test"))
+    selection, calibration = halves(val)
+    curve += fit(
+        trainable(model, "full"), over_images(train, common.batch_size), selection, recipe, common.seed, "full"
+    )
+    save_training(root, "full", model, model, calibration, test, curve, time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,43 @@
+"""Train the head, then the last block and the head together, on layer3's frozen activations.
+
+Reads data/subset, data/backbone and data/features. Writes models/layer4.safetensors, results/predictions/layer4.npz and
+results/training/layer4.csv, layer4.json.
+Params: backbone.head, train.common, train.layer4.
+"""
+
+import time
+from pathlib import Path
+
+from stages.common.datasets import class_names
+from stages.common.device import make_deterministic
+from stages.common.examples import halves
+from stages.common.features import load_features
+from stages.common.model import Head, pretrained, trainable
+from stages.common.params import parse
+from stages.common.record import save_training
+from stages.common.stage import main
+from stages.common.training import Common, Recipe, fit, over_views
+
+
+def run(params: dict, root: Path) -> None:
+    head = parse(params, "backbone.head", Head)
+    common = parse(params, "train.common", Common)
+    recipe = parse(params, "train.layer4", Recipe)
+    make_deterministic(common.seed)
+    model = pretrained(root / "data/backbone/resnet18.safetensors", head, class_names(root), common.image_size)
+    train, val, test = load_features(root, "pooled")
+    selection, calibration = halves(val)
+
+    start = time.perf_counter()
+    batches = over_views(train, common.batch_size)
+    curve = fit(trainable(model, "fc"), batches, selection, common.probe, common.seed, "head")
+
+    train, val, test = load_features(root, "layer3")
+    selection, calibration = halves(val)
+    part = trainable(model, "layer4")
+    curve += fit(part, over_views(train, common.batch_size), selection, recipe, common.seed, "layer4")
+    save_training(root, "layer4", model, part, calibration, test, curve, time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,32 @@
+import numpy as np
+import torch
+
+from stages.common.features import augmented_views, load_features, write_features
+
+
+def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path):
+    folder, subset = tmp_path / "data/features", tmp_path / "data/subset"
+    folder.mkdir(parents=True)
+    subset.mkdir()
+    labels = np.arange(len(images)) % 3
+    for split, count, dtype in (("train", 2, np.float16), ("val", 1, np.float32), ("test", 1, np.float32)):
+        write_features(model, folder, split, augmented_views(images, count, 0), (count, len(images)), dtype)
+        np.savez(subset / f"{split}.npz", images=images, labels=labels)
+
+    with torch.no_grad():
+        activations = model.trunk(model.preprocess(torch.from_numpy(images)))
+        pooled = model.tail(activations)
+    layer3, features = load_features(tmp_path, "layer3"), load_features(tmp_path, "pooled")
+    np.testing.assert_allclose(layer3[2].inputs, activations, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(features[1].inputs, pooled, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(features[0].inputs[0], pooled, rtol=2e-3, atol=1e-3)  # float16
+    assert layer3[0].inputs.shape == (2, 40, 256, 2, 2)
+    assert features[0].inputs.dtype == np.float16
+    np.testing.assert_array_equal(features[0].labels, labels)
+
+
+def test_the_first_view_is_the_image_itself_and_the_others_differ(images):
+    first, second, third = augmented_views(images, 3, seed=0)
+    np.testing.assert_array_equal(first, images)
+    assert not np.array_equal(second, images)
+    assert not np.array_equal(second, third)
