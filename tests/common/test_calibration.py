@@ -1,0 +1,125 @@
+import doctest
+
+import numpy as np
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+
+from stages.common import calibration
+from stages.common.calibration import HIGHEST, LOWEST, Calibrate, fit_temperature, softmax
+from stages.common.metrics import nll
+from stages.common.params import Refusal, parse
+
+
+def logits_and_labels(temperature: float, images: int = 5000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits whose labels are drawn at this temperature."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2.5 * temperature, (images, 10)).astype(np.float32)
+    uniform = rng.random((images, 1))
+    return logits, (softmax(logits, temperature).cumsum(axis=1) < uniform).sum(axis=1)
+
+
+def scikit_learn_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    identity = LogisticRegression()
+    identity.classes_ = np.arange(logits.shape[1])
+    identity.coef_ = np.eye(logits.shape[1])
+    identity.intercept_ = np.zeros(logits.shape[1])
+    calibrated = CalibratedClassifierCV(FrozenEstimator(identity), method="temperature").fit(
+        logits.astype(np.float64), labels
+    )
+    return 1 / calibrated.calibrated_classifiers_[0].calibrators[0].beta_
+
+
+def test_the_examples_in_the_docstrings_hold():
+    failed, attempted = doctest.testmod(calibration)
+    assert attempted and not failed
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 2.497, 10.0])
+def test_fit_temperature_recovers_a_known_value(temperature):
+    assert fit_temperature(*logits_and_labels(temperature)) == pytest.approx(temperature, rel=0.04)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 2.497, 10.0])
+def test_fit_temperature_agrees_with_scikit_learn(temperature):
+    logits, labels = logits_and_labels(temperature, images=1000)
+    assert fit_temperature(logits, labels) == pytest.approx(scikit_learn_temperature(logits, labels), rel=1e-6)
+
+
+def test_fit_temperature_of_log_probabilities_is_that_of_their_logits():
+    logits, labels = logits_and_labels(1.7)
+    assert fit_temperature(np.log(softmax(logits)), labels) == pytest.approx(fit_temperature(logits, labels), rel=1e-9)
+
+
+def test_no_nearby_temperature_has_a_lower_nll():
+    logits, labels = logits_and_labels(2.0)
+    temperature = fit_temperature(logits, labels)
+    best = nll(logits, labels, temperature)
+    assert all(nll(logits, labels, temperature * factor) > best for factor in (0.5, 0.999, 1.001, 2))
+
+
+def test_fit_temperature_scales_with_the_logits():
+    logits, labels = logits_and_labels(1.0)
+    assert fit_temperature(4 * logits, labels) == pytest.approx(4 * fit_temperature(logits, labels), rel=1e-9)
+
+
+def test_one_hopelessly_confident_error_is_fitted_exactly():
+    """One of 1000 labels is wrong at the same margin m: sigmoid(m / T) = 999 / 1000."""
+    logits = np.tile(np.array([1000, 0.1], dtype=np.float32), (1000, 1))
+    labels = np.zeros(1000, int)
+    labels[0] = 1
+    margin = 1000 - float(np.float32(0.1))
+    with pytest.raises(Refusal, match=f"above {HIGHEST}"):
+        fit_temperature(logits, labels)
+    assert fit_temperature(logits / 16, labels) == pytest.approx(margin / 16 / np.log(999), rel=1e-9)
+
+
+def test_two_classes_have_the_temperature_of_the_odds():
+    logits, labels = np.tile([[3.0, 0.0]], (4, 1)), np.array([0, 0, 0, 1])
+    assert fit_temperature(logits, labels) == pytest.approx(3 / np.log(3), rel=1e-9)
+
+
+@pytest.mark.parametrize("margin", [1, 5, 3e38])
+def test_logits_that_are_always_right_are_refused(margin):
+    logits = margin * np.eye(3, dtype=np.float32)
+    with pytest.raises(Refusal, match=f"for these 3 validation images is below {LOWEST}.*data.val"):
+        fit_temperature(logits, np.arange(3))
+
+
+@pytest.mark.parametrize("margin", [1, 5, 3e38])
+def test_logits_that_are_always_wrong_are_refused(margin):
+    logits = margin * np.eye(3, dtype=np.float32)
+    with pytest.raises(Refusal, match=f"for these 3 validation images is above {HIGHEST}.*train"):
+        fit_temperature(logits, np.array([1, 2, 0]))
+
+
+def test_logits_that_are_all_equal_are_refused():
+    with pytest.raises(Refusal):
+        fit_temperature(np.ones((3, 10), dtype=np.float32), np.arange(3))
+
+
+def test_softmax_of_extreme_float32_logits_is_finite():
+    largest = np.finfo(np.float32).max
+    logits = np.array([[largest, -largest], [-largest, -largest]], dtype=np.float32)
+    assert softmax(logits, LOWEST).tolist() == [[1, 0], [0.5, 0.5]]
+
+
+def test_softmax_never_changes_the_prediction():
+    logits, _ = logits_and_labels(1.0)
+    for temperature in (LOWEST, 1, HIGHEST):
+        probabilities = softmax(logits, temperature)
+        assert probabilities.dtype == np.float64
+        assert probabilities.sum(axis=1) == pytest.approx(1)
+        assert np.array_equal(probabilities.argmax(axis=1), logits.argmax(axis=1))
+
+
+@pytest.mark.parametrize("bins", [2, 15, 100])
+def test_a_usual_number_of_bins_is_accepted(bins):
+    assert parse({"calibrate": {"bins": bins}}, "calibrate", Calibrate).bins == bins
+
+
+@pytest.mark.parametrize("bins", [1, 101, 15.0, "15", True, None])
+def test_any_other_number_of_bins_is_refused_by_name(bins):
+    with pytest.raises(Refusal, match=r"calibrate\.bins"):
+        parse({"calibrate": {"bins": bins}}, "calibrate", Calibrate)

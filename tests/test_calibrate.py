@@ -1,0 +1,151 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from netcal.metrics import ECE
+from sklearn.metrics import f1_score, log_loss
+
+from stages.calibrate import run
+from stages.common.calibration import softmax
+from stages.common.params import Refusal
+
+CLASSES = [f"class {digit}" for digit in range(10)]
+PARAMS = {"calibrate": {"bins": 15}}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A project whose variant `fc` is over-confident: its labels are drawn at temperature 2."""
+    (tmp_path / "data/subset").mkdir(parents=True)
+    (tmp_path / "data/subset/classes.json").write_text(json.dumps(CLASSES))
+    save_predictions(tmp_path, **drawn_at(2))
+    return tmp_path
+
+
+def drawn_at(temperature):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, images in (("val", 400), ("test", 600)):
+        logits = rng.normal(0, 6, (images, 10)).astype(np.float32)
+        arrays[f"{split}_logits"] = logits
+        uniform = rng.random((images, 1))
+        arrays[f"{split}_labels"] = (softmax(logits, temperature).cumsum(axis=1) < uniform).sum(axis=1)
+    return arrays
+
+
+def save_predictions(root, **arrays):
+    path = root / "results/predictions/fc.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)
+
+
+def result(root):
+    return json.loads((root / "results/calibration/fc.json").read_text())
+
+
+def table(root, name):
+    with (root / f"results/calibration/fc_{name}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_temperature_is_fitted_on_val_and_measured_on_test(root):
+    run(PARAMS, root, "fc")
+    arrays, measured = drawn_at(2), result(root)
+    assert measured["temperature"] == pytest.approx(2, rel=0.1)
+    for calibration, temperature in (("before", 1), ("after", measured["temperature"])):
+        probabilities = softmax(arrays["test_logits"], temperature)
+        scores = measured[calibration]
+        assert scores["nll"] == pytest.approx(log_loss(arrays["test_labels"], probabilities))
+        assert scores["ece"] == pytest.approx(ECE(15).measure(probabilities, arrays["test_labels"]))
+        assert scores["macro_f1"] == pytest.approx(
+            f1_score(arrays["test_labels"], probabilities.argmax(axis=1), average="macro")
+        )
+
+
+def test_scaling_improves_the_probabilities_and_leaves_the_predictions(root):
+    run(PARAMS, root, "fc")
+    before, after = result(root)["before"], result(root)["after"]
+    assert all(after[name] < before[name] for name in ("nll", "brier", "ece"))
+    kept = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+
+
+def test_the_test_labels_have_no_say_in_the_temperature(root):
+    run(PARAMS, root, "fc")
+    fitted = result(root)["temperature"]
+    arrays = drawn_at(2)
+    save_predictions(root, **{**arrays, "test_labels": arrays["test_labels"][::-1]})
+    run(PARAMS, root, "fc")
+    assert result(root)["temperature"] == fitted
+
+
+def test_the_report_has_every_class_and_the_ten_worst_confusions(root):
+    run(PARAMS, root, "fc")
+    measured = result(root)
+    assert list(measured["per_class"]) == CLASSES
+    assert sum(scores["support"] for scores in measured["per_class"].values()) == 600
+    assert [pair["count"] for pair in measured["confused"]] == sorted(
+        (pair["count"] for pair in measured["confused"]), reverse=True
+    )
+    assert len(measured["confused"]) == 10
+
+
+def test_recall_and_confusions_are_shares_of_the_true_class(root):
+    run(PARAMS, root, "fc")
+    arrays, measured = drawn_at(2), result(root)
+    labels, predicted = arrays["test_labels"], arrays["test_logits"].argmax(axis=1)
+    assert measured["per_class"]["class 3"]["recall"] == pytest.approx(np.mean(predicted[labels == 3] == 3))
+    worst = measured["confused"][0]
+    true, guess = CLASSES.index(worst["true"]), CLASSES.index(worst["predicted"])
+    assert worst["rate"] == pytest.approx(np.mean(predicted[labels == true] == guess))
+    assert worst["count"] == np.sum((labels == true) & (predicted == guess))
+
+
+def test_the_reliability_bins_give_the_reported_ece(root):
+    run(PARAMS, root, "fc")
+    rows = table(root, "reliability")
+    assert list(rows[0]) == [
+        "variant", "calibration", "bin_lower", "bin_upper", "confidence", "accuracy", "count"
+    ]  # fmt: skip
+    for calibration in ("before", "after"):
+        bins = [row for row in rows if row["calibration"] == calibration and row["count"] != "0"]
+        gaps = [int(row["count"]) * abs(float(row["accuracy"]) - float(row["confidence"])) for row in bins]
+        assert sum(gaps) / 600 == pytest.approx(result(root)[calibration]["ece"])
+    assert len(rows) == 2 * 15
+    assert {row["variant"] for row in rows} == {"fc"}
+
+
+def test_the_confusion_table_has_a_row_per_test_image(root):
+    run(PARAMS, root, "fc")
+    rows = table(root, "confusion")
+    arrays = drawn_at(2)
+    assert [row["actual"] for row in rows] == [CLASSES[label] for label in arrays["test_labels"]]
+    assert [row["predicted"] for row in rows] == [CLASSES[guess] for guess in arrays["test_logits"].argmax(axis=1)]
+    assert np.mean([row["actual"] == row["predicted"] for row in rows]) == result(root)["after"]["accuracy"]
+
+
+def test_the_same_predictions_give_the_same_bytes(root):
+    def written():
+        run(PARAMS, root, "fc")
+        return {path.name: path.read_bytes() for path in (root / "results/calibration").iterdir()}
+
+    assert written() == written()
+
+
+def test_nothing_is_written_when_the_predictions_are_refused(root):
+    arrays = drawn_at(2)
+    arrays["test_logits"][5, 5] = np.nan
+    save_predictions(root, **arrays)
+    with pytest.raises(Refusal, match="1 of 600 test images are not finite"):
+        run(PARAMS, root, "fc")
+    assert not (root / "results/calibration").exists()
+
+
+def test_it_never_imports_torch():
+    code = "import sys, stages.calibrate; sys.exit('torch' in sys.modules)"
+    project = Path(__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", code], cwd=project).returncode == 0
