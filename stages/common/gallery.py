@@ -1,0 +1,69 @@
+"""Images beside what speaks for their classes, as one PNG."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+# Pixels. A tile is a whole multiple of a 32-pixel image, so that every pixel of it stays a square.
+TILE = 128
+GAP = 28  # between pictures
+SEAM = 4  # between the tiles of one picture
+HEADING, TITLE, CAPTION = 64, 28, 24  # heights of the lines of text
+WIDTH = 900  # at most
+
+COLOURS = "inferno"  # its lightness rises evenly, so that it reads without colour vision too
+OPACITY = 0.75  # of the colour where heat is 1
+DPI = 100
+
+
+class Picture(NamedTuple):
+    """image: uint8 (H, W, 3); maps: heat in [0, 1], (H, W), under the caption of each."""
+
+    image: np.ndarray
+    title: str
+    maps: dict[str, np.ndarray]
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The image in grey where `heat` is 0, and the more in colour the hotter. uint8 (H, W, 3)."""
+    grey = np.asarray(Image.fromarray(image).convert("L"))[..., None] / 255
+    colour = matplotlib.colormaps[COLOURS](heat)[..., :3]
+    opacity = OPACITY * heat[..., None]
+    return np.round(255 * ((1 - opacity) * grey + opacity * colour)).astype(np.uint8)
+
+
+def draw_gallery(path: Path, heading: str, explanation: str, pictures: list[Picture]) -> None:
+    """Each picture enlarged, with its title above it and its overlays, captioned, to its right."""
+    tiles = 1 + max((len(picture.maps) for picture in pictures), default=1)
+    block = (tiles * (TILE + SEAM) - SEAM + GAP, TITLE + TILE + CAPTION + GAP // 2)
+    columns = (WIDTH - GAP) // block[0]
+    rows = -(-len(pictures) // columns)
+    width, height = GAP + columns * block[0], HEADING + rows * block[1] + GAP // 2
+    canvas = np.full((height, width, 3), 255, dtype=np.uint8)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+
+    def write(x: float, y: float, text: str, size: float, **style: str) -> None:
+        figure.text(x / width, 1 - y / height, text, fontsize=size * 72 / DPI, va="center", **style)
+
+    write(GAP, GAP, heading if pictures else f"{heading}: there are none", 19, weight="bold")
+    write(GAP, GAP + 24, explanation, 14, color="0.35")
+    for index, (image, title, maps) in enumerate(pictures):
+        row, column = divmod(index, columns)
+        x, y = GAP + column * block[0], HEADING + row * block[1] + TITLE
+        write(x, y - TITLE / 2, title, 15)
+        canvas[y : y + TILE, x : x + TILE] = _enlarged(image)
+        for caption, heat in maps.items():
+            x += TILE + SEAM
+            canvas[y : y + TILE, x : x + TILE] = _enlarged(overlay(image, heat))
+            write(x + TILE / 2, y + TILE + CAPTION / 2, caption, 13, color="0.35", ha="center")
+    figure.figimage(canvas)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((TILE, TILE), Image.Resampling.NEAREST))

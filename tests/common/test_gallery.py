@@ -1,0 +1,52 @@
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.common.gallery import OPACITY, TILE, Picture, draw_gallery, overlay
+
+
+def picture(seed=0, maps=("for cat", "for dog")):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    return Picture(image, "cat / dog  p=0.98", {caption: rng.random((32, 32)) for caption in maps})
+
+
+def test_no_heat_leaves_the_image_in_grey():
+    image = picture().image
+    grey = np.asarray(Image.fromarray(image).convert("L"))
+    np.testing.assert_array_equal(overlay(image, np.zeros((32, 32))), np.stack([grey] * 3, axis=-1))
+
+
+def test_full_heat_is_the_brightest_colour_over_the_grey():
+    black = np.zeros((32, 32, 3), dtype=np.uint8)
+    brightest = np.array(matplotlib.colormaps["inferno"](1.0)[:3])
+    np.testing.assert_array_equal(overlay(black, np.ones((32, 32)))[0, 0], np.round(255 * OPACITY * brightest))
+
+
+def test_every_picture_and_each_of_its_overlays_is_in_the_gallery_enlarged(tmp_path):
+    pictures = [picture(seed) for seed in range(5)]
+    draw_gallery(tmp_path / "gallery.png", "Misses", "true / predicted", pictures)
+    with Image.open(tmp_path / "gallery.png") as file:
+        gallery = np.asarray(file.convert("RGB"))
+    for image, _, maps in pictures:
+        for tile in (image, *(overlay(image, heat) for heat in maps.values())):
+            enlarged = tile.repeat(TILE // 32, axis=0).repeat(TILE // 32, axis=1)
+            corners = np.argwhere((gallery[: -TILE + 1, : -TILE + 1] == enlarged[0, 0]).all(axis=-1))
+            found = [(gallery[y : y + TILE, x : x + TILE] == enlarged).all() for y, x in corners]
+            assert sum(found) == 1
+
+
+def test_the_same_pictures_give_the_same_bytes(tmp_path):
+    for name in ("one.png", "two.png"):
+        draw_gallery(tmp_path / name, "Misses", "true / predicted", [picture()])
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+@pytest.mark.parametrize("count", [0, 1, 13])
+def test_any_number_of_pictures_makes_a_gallery(tmp_path, count):
+    draw_gallery(tmp_path / "gallery.png", "Misses", "true / predicted", [picture()] * count)
+    with Image.open(tmp_path / "gallery.png") as gallery:
+        width, height = gallery.size
+    assert 600 < width <= 900
+    assert height > 30 * count
