@@ -1,0 +1,29 @@
+# Everything runs in a virtual environment beside the code; README has the plain commands behind each target.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint
+.DELETE_ON_ERROR:
+
+run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experiment
+	$(BIN)/python quickstart.py
+
+test: $(VENV)/dev.stamp  ## the test suite, offline
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/dev.stamp: requirements.txt requirements-dev.txt requirements-nodeps.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-nodeps.txt
+	touch $@

@@ -1,0 +1,81 @@
+"""The whole pipeline at a small size, as the DVC experiment `quickstart`: a few minutes on a laptop.
+
+It runs on CIFAR-10 where that is at hand and on the embedded digits otherwise, in a temporary copy of the last commit:
+the working tree keeps the committed study. Results are copied to runs/quickstart.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from stages.common.sources import CACHE, CIFAR10, cifar10_at_hand
+
+NAME = "quickstart"
+SIZES = {
+    "cifar10": {"data.train": 2000, "data.val": 1000, "data.test": 1000},
+    "digits": {"data.train": 900, "data.val": 400, "data.test": 360},
+}
+SHORT = {
+    "train.common.probe.epochs": 5,
+    "train.fc.epochs": 10,
+    "train.layer4.epochs": 3,
+    "train.full.epochs": 2,
+    "corrupt_eval.images": 200,
+}
+
+
+def main() -> None:
+    root = Path(__file__).resolve().parent
+    os.chdir(root)
+    dataset = choose_dataset(root)
+    command = ["dvc", "exp", "run", "--temp", "--name", NAME, "--set-param", f"data.dataset={dataset}"]
+    for key, value in (SIZES[dataset] | SHORT).items():
+        command += ["--set-param", f"{key}={value}"]
+    environment = experiment_environment(root)
+    subprocess.run(["dvc", "exp", "remove", NAME], env=environment, capture_output=True)
+    print("$", " ".join(command), flush=True)
+    if subprocess.run(command, env=environment).returncode:
+        sys.exit("quickstart: the experiment did not finish; its last lines above say why")
+    folder = copy_results(root)
+    print(f"\n{dataset}, small size: {folder}/MODEL_CARD.md")
+    print((folder / "results.txt").read_text())
+    print(f"Pictures: {folder}/plots. The model: dvc exp apply {NAME}, and then inference.py.")
+
+
+def choose_dataset(root: Path) -> str:
+    """ "cifar10" where it is at hand, else "digits"; says which, and how to get the other."""
+    if cifar10_at_hand(root):
+        print("Dataset: CIFAR-10. For the digits, which need no data: dvc exp run -S data.dataset=digits")
+        return "cifar10"
+    print(
+        "Dataset: scikit-learn's handwritten digits, because CIFAR-10 is not at hand. To have it, set CIFAR10_DIR to a "
+        "folder that holds cifar-10-batches-py/ or cifar-10-python.tar.gz, or let `dvc repro download` fetch it."
+    )
+    return "digits"
+
+
+def experiment_environment(root: Path) -> dict[str, str]:
+    """The environment, with this Python first on the path and CIFAR10_DIR as good in another folder."""
+    environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    folder = Path(environment.get("CIFAR10_DIR") or root / CACHE)
+    if environment.get("CIFAR10_DIR") or (folder / CIFAR10.filename).exists():
+        environment["CIFAR10_DIR"] = str(folder.resolve())
+    return environment
+
+
+def copy_results(root: Path) -> Path:
+    """Copy what the experiment measured and drew, but no model, into runs/quickstart."""
+    refs = subprocess.check_output(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], text=True).split()
+    (ref,) = (ref for ref in refs if ref.endswith(f"/{NAME}"))
+    archive = subprocess.check_output(["git", "archive", ref, "metrics", "plots", "MODEL_CARD.md"])
+    folder = root / "runs" / NAME
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+    return folder.relative_to(root)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Refuse a bad params.yaml in one line, before anything expensive runs.
+
+Reads params.yaml, whole. Writes data/params.ok, whose constant content lets nothing downstream run again.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from stages.common.calibration import Calibrate
+from stages.common.cam import GradCam, require_map
+from stages.common.corruption import CorruptEval
+from stages.common.datasets import Data
+from stages.common.model import Head
+from stages.common.params import Block, parse
+from stages.common.stage import main
+from stages.common.training import Common, Recipe
+from stages.common.variants import Variant
+from stages.common.weights import Weights
+
+
+class Backbone(Block):
+    weights: Weights
+    head: Head
+
+
+class Train(Block):
+    common: Common
+    fc: Recipe
+    layer4: Recipe
+    full: Recipe
+
+
+class Params(Block):
+    """params.yaml."""
+
+    freeze: Variant
+    data: Data
+    backbone: Backbone
+    train: Train
+    calibrate: Calibrate
+    corrupt_eval: CorruptEval
+    gradcam: GradCam
+
+
+def run(params: dict[str, Any], root: Path) -> None:
+    checked = parse(params, "", Params)
+    require_map(checked.gradcam.layer, checked.train.common.image_size)
+    marker = root / "data/params.ok"
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.write_text("params.yaml is valid\n")
+
+
+if __name__ == "__main__":
+    main(run)

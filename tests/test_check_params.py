@@ -1,0 +1,91 @@
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+from ruamel.yaml import YAML
+
+from stages.check_params import run
+from stages.common.params import Refusal, read_params
+from tests.test_dvc_yaml import ROOT
+
+PARAMS = read_params(ROOT / "params.yaml")
+
+
+def changed(key, value):
+    params = copy.deepcopy(PARAMS)
+    block = params
+    *parents, leaf = key.split(".")
+    for part in parents:
+        block = block[part]
+    block[leaf] = value
+    return params
+
+
+def test_the_committed_parameters_are_valid(tmp_path):
+    run(PARAMS, tmp_path)
+    assert (tmp_path / "data/params.ok").read_text() == "params.yaml is valid\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("freeze", "layer5", "freeze = 'layer5': input should be 'fc', 'layer4' or 'full'"),
+        ("freez", "fc", "freez is not a known parameter"),
+        ("data.dataset", "cifar100", "data.dataset = 'cifar100': input should be 'cifar10' or 'digits'"),
+        ("data.train", 0, "data.train = 0: input should be greater than or equal to 10"),
+        ("data.train", 50000, "data.train + data.val = 55000: cifar10 has 50000 training images"),
+        ("data.train", "45000", "data.train = '45000': input should be a valid integer"),
+        ("data.test", 20000, "data.test = 20000: cifar10 has 10000 test images"),
+        ("backbone.weights", "clip", "input should be 'tinyimagenet', 'imagenet' or 'none'"),
+        ("backbone.head.dropout", 1.0, "backbone.head.dropout = 1.0: input should be less than 1"),
+        ("backbone.head.hidden", [0], "backbone.head.hidden.0 = 0: input should be greater than or equal to 1"),
+        ("train.common.image_size", 16, "train.common.image_size = 16: input should be greater than or equal to 32"),
+        ("train.common.momentum", 0.9, "train.common.momentum is not a known parameter"),
+        ("train.fc.lr", -0.1, "train.fc.lr = -0.1: input should be greater than 0"),
+        ("train.fc.lr", "fast", "train.fc.lr = 'fast': input should be a valid number"),
+        ("train.layer4.epochs", 2.5, "train.layer4.epochs = 2.5: input should be a valid integer"),
+        ("train.full.label_smoothing", 1, "train.full.label_smoothing = 1: input should be less than 1"),
+        ("calibrate.bins", 0, "calibrate.bins = 0: input should be greater than or equal to"),
+        ("corrupt_eval.corruptions", ["rain"], "corrupt_eval.corruptions.0 = 'rain': input should be 'gaussian_noise'"),
+        ("corrupt_eval.corruptions", [], "corrupt_eval.corruptions = []: list should have at least 1 item"),
+        ("corrupt_eval.images", -1, "corrupt_eval.images = -1: input should be greater than or equal to"),
+        ("gradcam.layer", "layer9", "gradcam.layer = 'layer9': input should be 'layer2', 'layer3' or 'layer4'"),
+        ("gradcam.layer", "layer4", "gradcam.layer"),
+        ("gradcam.images", 1, "gradcam.images = 1: input should be greater than or equal to"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_line(tmp_path, key, value, line):
+    with pytest.raises(Refusal) as refusal:
+        run(changed(key, value), tmp_path)
+    assert line in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("key", [f"train.{block}" for block in PARAMS["train"]] + list(PARAMS))
+def test_a_missing_block_is_refused_by_name(tmp_path, key):
+    params = copy.deepcopy(PARAMS)
+    block = params
+    *parents, leaf = key.split(".")
+    for part in parents:
+        block = block[part]
+    del block[leaf]
+    with pytest.raises(Refusal, match=f"{key} is missing"):
+        run(params, tmp_path)
+
+
+def test_a_bad_parameter_ends_the_script_with_one_line_and_status_one(tmp_path):
+    YAML().dump(changed("freeze", "all"), tmp_path / "params.yaml")
+
+    result = subprocess.run(
+        [sys.executable, "-m", "stages.check_params"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("check_params: params.yaml: freeze = 'all'")
+    assert result.stderr.count("\n") == 1

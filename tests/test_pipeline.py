@@ -1,0 +1,134 @@
+"""The whole pipeline, with real code on real digits, in a temporary clone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+SMALL = {
+    "data": {"dataset": "digits", "train": 200, "val": 60, "test": 80, "seed": 0},
+    "train.common": {"batch_size": 20},
+    "train.common.probe": {"epochs": 5},
+    "train.fc": {"epochs": 5},
+    "train.layer4": {"epochs": 1},
+    "train.full": {"epochs": 1},
+    "corrupt_eval": {"images": 20},
+}
+METRICS = {
+    "accuracy",
+    "ece_before",
+    "ece_after",
+    "nll_before",
+    "nll_after",
+    "brier_after",
+    "macro_f1",
+    "temperature",
+    "corrupted_accuracy",
+    "corrupted_ece_before",
+    "corrupted_ece_after",
+    "train_seconds",
+}
+
+
+def call(folder, *command):
+    """What `command` prints, run in `folder` with this Python first on the path."""
+    environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def stages_run(output):
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+def small_params(text):
+    params = YAML(typ="safe", pure=True).load(text)
+    for key, values in SMALL.items():
+        block = params
+        for part in key.split("."):
+            block = block[part]
+        block |= values
+    return json.dumps(params)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A repository of what git tracks here, with small parameters, reproduced and committed."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in call(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
+        if (ROOT / name).exists() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "params.yaml").write_text(small_params((folder / "params.yaml").read_text()))
+    call(folder, "git", "init", "--quiet")
+    call(folder, "git", "config", "user.email", "test@example.org")
+    call(folder, "git", "config", "user.name", "Test")
+    ran = stages_run(call(folder, "dvc", "repro"))
+    assert ran == set(call(folder, "dvc", "stage", "list", "--name-only").split())
+    call(folder, "git", "add", "--all")
+    call(folder, "git", "commit", "--quiet", "--message", "Reproduce")
+    return folder
+
+
+def summary(folder):
+    return json.loads((folder / "metrics/summary.json").read_text())
+
+
+def test_the_summary_has_every_metric_of_every_variant(clone):
+    assert {name: set(metrics) for name, metrics in summary(clone).items()} == dict.fromkeys(
+        ("fc", "layer4", "full", "published"), METRICS
+    )
+
+
+def test_what_was_learned_from_two_hundred_digits_beats_guessing(clone):
+    assert min(metrics["accuracy"] for metrics in summary(clone).values()) > 0.3
+
+
+def test_a_second_repro_runs_nothing_and_leaves_the_tree_clean(clone):
+    assert stages_run(call(clone, "dvc", "repro")) == set()
+    assert call(clone, "git", "status", "--porcelain") == ""
+
+
+def test_another_published_variant_re_runs_only_what_publishes_and_going_back_trains_nothing(clone):
+    before = summary(clone)
+    ran = stages_run(call(clone, "dvc", "exp", "run", "--set-param", "freeze=layer4"))
+    assert ran == {"check_params", "gradcam", "export", "report"}
+    after = summary(clone)
+    assert after["published"] == before["layer4"]
+    assert "published" in call(clone, "dvc", "metrics", "diff")
+
+    call(clone, "git", "restore", ".")
+    call(clone, "dvc", "checkout")
+    assert summary(clone) == before
+    assert stages_run(call(clone, "dvc", "repro")) == set()
+
+
+def test_a_bad_parameter_is_refused_before_anything_runs_and_nothing_is_lost(clone):
+    text = (clone / "params.yaml").read_text()
+    (clone / "params.yaml").write_text(text.replace('"digits"', '"letters"'))
+    environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    result = subprocess.run(["dvc", "repro"], cwd=clone, env=environment, capture_output=True, text=True)
+    (clone / "params.yaml").write_text(text)
+    assert result.returncode != 0
+    assert "check_params: params.yaml: data.dataset = 'letters'" in result.stderr
+    assert stages_run(result.stdout) == {"check_params"}
+    call(clone, "dvc", "checkout")
+    assert stages_run(call(clone, "dvc", "repro")) == set()
+
+
+def test_the_exported_model_answers_from_the_command_line(clone):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(clone / "photo.png")
+    output = call(clone, "python", "inference.py", "--image", "photo.png")
+    (clone / "photo.png").unlink()
+    assert "photo.png" in output
+    assert "%" in output
