@@ -5,12 +5,14 @@ the working tree keeps the committed study. Results are copied to runs/quickstar
 """
 
 import io
+import json
 import os
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
+from stages.common.results_table import plain_table
 from stages.common.sources import CACHE, CIFAR10, cifar10_at_hand
 
 NAME = "quickstart"
@@ -40,9 +42,10 @@ def main() -> None:
     if subprocess.run(command, env=environment).returncode:
         sys.exit("quickstart: the experiment did not finish; its last lines above say why")
     folder = copy_results(root)
-    print(f"\n{dataset}, small size: {folder}/MODEL_CARD.md")
-    print((folder / "results.txt").read_text())
-    print(f"Pictures: {folder}/plots. The model: dvc exp apply {NAME}, and then inference.py.")
+    summary, training = (json.loads((folder / f"metrics/{name}.json").read_text()) for name in ("summary", "training"))
+    print(f"\nThe three variants on {dataset}, at a small size:\n\n{plain_table(summary, training)}\n")
+    print(f"Pictures: {folder}/plots. Model card: {folder}/MODEL_CARD.md.")
+    print(f"`dvc exp show` sets the experiment beside the committed run; `dvc exp apply {NAME}` brings all of it here.")
 
 
 def choose_dataset(root: Path) -> str:
