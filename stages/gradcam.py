@@ -2,7 +2,7 @@
 
 Reads models/{freeze}.safetensors, data/subset, results/predictions/{freeze}.npz and the temperature in
 results/calibration/{freeze}.json. Writes plots/gradcam/hits.png, confident_misses.png, confused_pairs.png, and
-cams.csv: a row per picture, with `index` its row in data/subset/test.npz and `confidence` after scaling.
+results/gradcam.csv: a row per picture, with `index` its row in data/subset/test.npz and `confidence` after scaling.
 Params: freeze, gradcam.
 """
 
@@ -54,8 +54,8 @@ def run(params: dict, root: Path) -> None:
         heatmap(grad_cam(model, images[shown], targets[shown], gradcam.layer), images.shape[1])
         for targets in (predicted, labels)
     ]
+    write_table(root / "results/gradcam.csv", table)
     with whole_folder(root / "plots/gradcam") as folder:
-        write_table(folder / "cams.csv", table)
         for kind, heading in HEADINGS.items():
             pictures = [
                 Picture(

@@ -1,8 +1,8 @@
 """Bring together what every stage measured: the summary, its details, the table behind each diagram, the model card.
 
-Reads results/ (calibration, corruption, training, export.json) and plots/gradcam/cams.csv. Writes metrics/, plots/
-(reliability, confusion, learning_curves and corruption as CSV, reliability and corruption as PNG) and MODEL_CARD.md;
-prints the table of the variants.
+Reads results/ (calibration, corruption, training, export.json, gradcam.csv). Writes metrics/, plots/ (reliability,
+confusion, learning_curves and corruption as CSV, reliability and corruption as PNG) and MODEL_CARD.md; prints the
+table of the variants.
 Params: freeze; and data, backbone, train, calibrate and corrupt_eval, which the card quotes.
 """
 

@@ -2,7 +2,7 @@
 
 Reads:  data/raw/
 Writes: data/subset/ (train.npz, val.npz, test.npz with the indices drawn, classes.json),
-        plots/data/ (samples.png, augmentation.png, class_distribution.png, class_counts.csv)
+        plots/data/ (samples.png, augmentation.png, class_distribution.png), results/class_counts.csv
 Params: data
 """
 
@@ -42,7 +42,7 @@ def run(params: dict[str, Any], root: Path) -> None:
         sample_grid(images, labels["train"], raw.classes).save(folder / "samples.png")
         augmented_views(images[:8], labels["train"][:8], raw.classes, augment).save(folder / "augmentation.png")
         class_distribution(labels, raw.classes).savefig(folder / "class_distribution.png")
-        write_table(folder / "class_counts.csv", class_counts(labels, raw.classes))
+    write_table(root / "results/class_counts.csv", class_counts(labels, raw.classes))
 
 
 if __name__ == "__main__":

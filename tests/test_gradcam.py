@@ -39,7 +39,7 @@ def predict(root, misses):
 
 
 def table(root):
-    with (root / "plots/gradcam/cams.csv").open() as file:
+    with (root / "results/gradcam.csv").open() as file:
         return list(csv.DictReader(file))
 
 
@@ -50,7 +50,6 @@ def test_three_galleries_and_their_table_are_written(root):
         "hits.png",
         "confident_misses.png",
         "confused_pairs.png",
-        "cams.csv",
     }
     rows = table(root)
     assert [row["kind"] for row in rows] == 7 * ["hits"] + 7 * ["confident_misses"] + 7 * ["confused_pairs"]

@@ -51,7 +51,7 @@ def root(tmp_path):
     write_json(results / "training/features.json", {"seconds": 12.5})
     write_json(results / "export.json", {"variant": "layer4", "images": 90, "max_logit_difference": 3.2e-6})
     picture = {"index": 4, "kind": "confident_misses", "true": "cat", "predicted": "dog", "confidence": 0.91}
-    write_table(tmp_path / "plots/gradcam/cams.csv", [picture])
+    write_table(results / "gradcam.csv", [picture])
     return tmp_path
 
 
@@ -170,7 +170,7 @@ def test_what_is_copied_keeps_every_digit(root):
         ("results/training/full.json", "train_full"),
         ("results/training/features.json", "features"),
         ("results/export.json", "export"),
-        ("plots/gradcam/cams.csv", "gradcam"),
+        ("results/gradcam.csv", "gradcam"),
     ],
 )
 def test_a_missing_file_is_refused_in_one_line_before_anything_is_written(root, missing, stage):

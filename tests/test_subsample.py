@@ -41,14 +41,13 @@ def test_subsample_draws_small_pictures_and_counts_classes(root):
     folder = root / "plots/data"
     assert sorted(path.name for path in folder.iterdir()) == [
         "augmentation.png",
-        "class_counts.csv",
         "class_distribution.png",
         "samples.png",
     ]
     for path in folder.glob("*.png"):
         with Image.open(path) as picture:
             assert picture.width > 400 and picture.height > 200
-    rows = list(csv.DictReader((folder / "class_counts.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((root / "results/class_counts.csv").read_text().splitlines()))
     assert len(rows) == 3 * 10
     assert rows[0] == {"split": "train", "class": "class 0", "count": "5"}
     assert rows[-1] == {"split": "test", "class": "class 9", "count": "4"}

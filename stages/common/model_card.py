@@ -77,7 +77,7 @@ def render_card(
     """The card of variant `freeze` in Markdown, under a Hugging Face metadata head.
 
     params: the blocks data, backbone, train, calibrate and corrupt_eval. The tables are as in metrics/*.json,
-    plots/corruption.csv (robustness) and plots/gradcam/cams.csv.
+    plots/corruption.csv (robustness) and results/gradcam.csv.
     Raises jinja2.UndefinedError when a figure that the card quotes is absent.
     """
     environment = Environment(

@@ -50,7 +50,7 @@ def load_results(root: Path) -> Results:
         confusion=table("calibration/{}_confusion.csv", "calibrate@{}"),
         corruption=table("corruption/{}.csv", "corrupt_eval@{}"),
         curves=table("training/{}.csv", "train_{}"),
-        cams=_read_csv(root / "plots/gradcam/cams.csv", "gradcam"),
+        cams=_read_csv(results / "gradcam.csv", "gradcam"),
     )
 
 

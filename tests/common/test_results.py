@@ -22,7 +22,7 @@ def root(tmp_path):
         write(f"results/training/{variant}.json", json.dumps({"device": variant}))
     write("results/training/features.json", json.dumps({"seconds": 3.5}))
     write("results/export.json", json.dumps({"images": 5}))
-    write("plots/gradcam/cams.csv", "index\n7\n")
+    write("results/gradcam.csv", "index\n7\n")
     return tmp_path
 
 
