@@ -49,9 +49,9 @@ def main() -> None:
 
 
 def choose_dataset(root: Path) -> str:
-    """ "cifar10" where it is at hand, else "digits"; says which, and how to get the other."""
+    """CIFAR-10 where it is at hand, else the digits; says which, and how to get the other."""
     if cifar10_at_hand(root):
-        print("Dataset: CIFAR-10. For the digits, which need no data: dvc exp run -S data.dataset=digits")
+        print("Dataset: CIFAR-10. README has the command for the digits, which need no data.")
         return "cifar10"
     print(
         "Dataset: scikit-learn's handwritten digits, because CIFAR-10 is not at hand. To have it, set CIFAR10_DIR to a "

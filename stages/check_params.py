@@ -11,7 +11,7 @@ from stages.common.cam import GradCam, require_map
 from stages.common.corruption import CorruptEval
 from stages.common.datasets import Data
 from stages.common.model import Head
-from stages.common.params import Block, parse
+from stages.common.params import Block, Refusal, parse
 from stages.common.stage import main
 from stages.common.training import Common, Recipe
 from stages.common.variants import Variant
@@ -45,6 +45,11 @@ class Params(Block):
 def run(params: dict[str, Any], root: Path) -> None:
     checked = parse(params, "", Params)
     require_map(checked.gradcam.layer, checked.train.common.image_size)
+    if checked.corrupt_eval.images > checked.data.test:
+        raise Refusal(
+            f"params.yaml: corrupt_eval.images = {checked.corrupt_eval.images}: there are {checked.data.test} test "
+            "images (data.test)"
+        )
     marker = root / "data/params.ok"
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text("params.yaml is valid\n")

@@ -52,7 +52,8 @@ def test_the_committed_parameters_are_valid(tmp_path):
         ("corrupt_eval.corruptions", [], "corrupt_eval.corruptions = []: list should have at least 1 item"),
         ("corrupt_eval.images", -1, "corrupt_eval.images = -1: input should be greater than or equal to"),
         ("gradcam.layer", "layer9", "gradcam.layer = 'layer9': input should be 'layer2', 'layer3' or 'layer4'"),
-        ("gradcam.layer", "layer4", "gradcam.layer"),
+        ("gradcam.layer", "layer4", "gradcam.layer = 'layer4': its map is 2x2 at train.common.image_size = 64"),
+        ("data.test", 500, "corrupt_eval.images = 1000: there are 500 test images"),
         ("gradcam.images", 1, "gradcam.images = 1: input should be greater than or equal to"),
     ],
 )

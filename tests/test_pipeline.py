@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from tests.test_report import SUMMARY_KEYS
+
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "data": {"dataset": "digits", "train": 200, "val": 60, "test": 80, "seed": 0},
@@ -21,20 +23,6 @@ SMALL = {
     "train.layer4": {"epochs": 1},
     "train.full": {"epochs": 1},
     "corrupt_eval": {"images": 20},
-}
-METRICS = {
-    "accuracy",
-    "ece_before",
-    "ece_after",
-    "nll_before",
-    "nll_after",
-    "brier_after",
-    "macro_f1",
-    "temperature",
-    "corrupted_accuracy",
-    "corrupted_ece_before",
-    "corrupted_ece_after",
-    "train_seconds",
 }
 
 
@@ -84,9 +72,9 @@ def summary(folder):
 
 
 def test_the_summary_has_every_metric_of_every_variant(clone):
-    assert {name: set(metrics) for name, metrics in summary(clone).items()} == dict.fromkeys(
-        ("fc", "layer4", "full", "published"), METRICS
-    )
+    metrics = {name: set(measured) for name, measured in summary(clone).items()}
+    assert set(metrics) == {"fc", "layer4", "full", "published"}
+    assert all(names == set(SUMMARY_KEYS) for names in metrics.values())
 
 
 def test_what_was_learned_from_two_hundred_digits_beats_guessing(clone):
