@@ -5,9 +5,9 @@ results/training/fc.csv, fc.json.
 Params: backbone.head, train.common, train.fc.
 """
 
-import time
 from pathlib import Path
 
+from stages.common.checkpoints import Checkpoints
 from stages.common.datasets import class_names
 from stages.common.device import make_deterministic
 from stages.common.examples import halves
@@ -24,14 +24,17 @@ def run(params: dict, root: Path) -> None:
     common = parse(params, "train.common", Common)
     recipe = parse(params, "train.fc", Recipe)
     make_deterministic(common.seed)
-    model = pretrained(root / "data/backbone/resnet18.safetensors", head, class_names(root), common.image_size)
+    backbone = root / "data/backbone/resnet18.safetensors"
+    model = pretrained(backbone, head, class_names(root), common.image_size)
+    subset = [root / f"data/subset/{split}.npz" for split in ("train", "val")]
+    checkpoints = Checkpoints(root, "fc", [head, common, recipe], [backbone, *subset])
     train, val, test = load_features(root, "pooled")
     selection, calibration = halves(val)
 
-    start = time.perf_counter()
     part = trainable(model, "fc")
-    curve = fit(part, over_views(train, common.batch_size), selection, recipe, common.seed, "head")
-    save_training(root, "fc", model, part, calibration, test, curve, time.perf_counter() - start)
+    curve = fit(part, over_views(train, common.batch_size), selection, recipe, common.seed, "head", checkpoints)
+    save_training(root, "fc", model, part, calibration, test, curve)
+    checkpoints.remove()
 
 
 if __name__ == "__main__":

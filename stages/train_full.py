@@ -5,9 +5,9 @@ results/training/full.csv, full.json.
 Params: backbone.head, train.common, train.full.
 """
 
-import time
 from pathlib import Path
 
+from stages.common.checkpoints import Checkpoints
 from stages.common.datasets import class_names, load_split
 from stages.common.device import make_deterministic
 from stages.common.examples import Examples, halves
@@ -24,20 +24,22 @@ def run(params: dict, root: Path) -> None:
     common = parse(params, "train.common", Common)
     recipe = parse(params, "train.full", Recipe)
     make_deterministic(common.seed)
-    model = pretrained(root / "data/backbone/resnet18.safetensors", head, class_names(root), common.image_size)
+    backbone = root / "data/backbone/resnet18.safetensors"
+    model = pretrained(backbone, head, class_names(root), common.image_size)
+    subset = [root / f"data/subset/{split}.npz" for split in ("train", "val")]
+    checkpoints = Checkpoints(root, "full", [head, common, recipe], [backbone, *subset])
     train, val, test = load_features(root, "pooled")
     selection, calibration = halves(val)
 
-    start = time.perf_counter()
     batches = over_views(train, common.batch_size)
-    curve = fit(trainable(model, "fc"), batches, selection, common.probe, common.seed, "head")
+    curve = fit(trainable(model, "fc"), batches, selection, common.probe, common.seed, "head", checkpoints)
 
     train, val, test = (Examples(*load_split(root, split)) for split in ("train", "val", "test"))
     selection, calibration = halves(val)
-    curve += fit(
-        trainable(model, "full"), over_images(train, common.batch_size), selection, recipe, common.seed, "full"
-    )
-    save_training(root, "full", model, model, calibration, test, curve, time.perf_counter() - start)
+    batches = over_images(train, common.batch_size)
+    curve += fit(trainable(model, "full"), batches, selection, recipe, common.seed, "full", checkpoints)
+    save_training(root, "full", model, model, calibration, test, curve)
+    checkpoints.remove()
 
 
 if __name__ == "__main__":

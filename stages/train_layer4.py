@@ -5,9 +5,9 @@ results/training/layer4.csv, layer4.json.
 Params: backbone.head, train.common, train.layer4.
 """
 
-import time
 from pathlib import Path
 
+from stages.common.checkpoints import Checkpoints
 from stages.common.datasets import class_names
 from stages.common.device import make_deterministic
 from stages.common.examples import halves
@@ -24,19 +24,22 @@ def run(params: dict, root: Path) -> None:
     common = parse(params, "train.common", Common)
     recipe = parse(params, "train.layer4", Recipe)
     make_deterministic(common.seed)
-    model = pretrained(root / "data/backbone/resnet18.safetensors", head, class_names(root), common.image_size)
+    backbone = root / "data/backbone/resnet18.safetensors"
+    model = pretrained(backbone, head, class_names(root), common.image_size)
+    subset = [root / f"data/subset/{split}.npz" for split in ("train", "val")]
+    checkpoints = Checkpoints(root, "layer4", [head, common, recipe], [backbone, *subset])
     train, val, test = load_features(root, "pooled")
     selection, calibration = halves(val)
 
-    start = time.perf_counter()
     batches = over_views(train, common.batch_size)
-    curve = fit(trainable(model, "fc"), batches, selection, common.probe, common.seed, "head")
+    curve = fit(trainable(model, "fc"), batches, selection, common.probe, common.seed, "head", checkpoints)
 
     train, val, test = load_features(root, "layer3")
     selection, calibration = halves(val)
     part = trainable(model, "layer4")
-    curve += fit(part, over_views(train, common.batch_size), selection, recipe, common.seed, "layer4")
-    save_training(root, "layer4", model, part, calibration, test, curve, time.perf_counter() - start)
+    curve += fit(part, over_views(train, common.batch_size), selection, recipe, common.seed, "layer4", checkpoints)
+    save_training(root, "layer4", model, part, calibration, test, curve)
+    checkpoints.remove()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from stages.common.augment import pad_crop_flip
+from stages.common.checkpoints import Checkpoints
 from stages.common.device import autocast, device
 from stages.common.examples import Examples
 from stages.common.features import Views
@@ -88,10 +89,12 @@ def fit(
     recipe: Recipe,
     seed: int,
     phase: str,
+    checkpoints: Checkpoints,
 ) -> list[dict]:
     """Train the parameters of `network` that require gradients; leave it with the weights of its best epoch.
 
-    selection: what judges every epoch; the best has the highest accuracy, the later of equals.
+    selection: what judges every epoch; the best has the highest accuracy, the later of equals. A phase that
+    `checkpoints` knows goes on from its last finished epoch, and ends as if it had never been interrupted.
     Returns the learning curve, a row per epoch: phase, epoch, lr, train_loss, val_loss, val_accuracy, seconds.
     """
     network.to(device())
@@ -105,15 +108,23 @@ def fit(
         anneal_strategy="linear",
         cycle_momentum=False,
     )
+    stateful = {"network": network, "optimizer": optimizer, "schedule": schedule}
     curve: list[dict] = []
     best: dict[str, Tensor] = {}
+    if saved := checkpoints.load(phase):
+        curve, best = saved["curve"], saved["best"]
+        for name, part in stateful.items():
+            part.load_state_dict(saved[name])
+        generator.set_state(saved["generator"])
+        _set_global_random_state(saved["random"])
+        print(f"{phase}: carrying on after epoch {len(curve)} of {recipe.epochs}", flush=True)
     print(f"{'phase':>6} {'epoch':>7}  {'lr':>7}  train loss  val loss  val accuracy  seconds", flush=True)
-    for epoch in range(1, recipe.epochs + 1):
+    for epoch in range(len(curve) + 1, recipe.epochs + 1):
         start = time.perf_counter()
         lr = schedule.get_last_lr()[0]
         train_loss = _train_epoch(network, batches, generator, optimizer, schedule, recipe)
-        seconds = time.perf_counter() - start
         val_loss, val_accuracy = judge(network, selection)
+        seconds = time.perf_counter() - start
         curve.append(
             {
                 "phase": phase,
@@ -132,8 +143,23 @@ def fit(
         )
         if val_accuracy >= max(row["val_accuracy"] for row in curve):
             best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        state = {name: part.state_dict() for name, part in stateful.items()}
+        random = {"generator": generator.get_state(), "random": _global_random_state()}
+        checkpoints.save(phase, {"curve": curve, "best": best, **state, **random})
     network.load_state_dict(best)
     return curve
+
+
+def _global_random_state() -> list[Tensor]:
+    """What dropout draws from: the CPU's generator, then each GPU's."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+
+
+def _set_global_random_state(states: list[Tensor]) -> None:
+    cpu, *gpus = states
+    torch.set_rng_state(cpu)
+    if gpus:
+        torch.cuda.set_rng_state_all(gpus)
 
 
 def judge(network: nn.Module, examples: Examples) -> tuple[float, float]:

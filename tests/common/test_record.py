@@ -10,19 +10,17 @@ from stages.common.record import save_training
 
 def test_a_training_leaves_its_model_predictions_curve_and_cost(model, images, tmp_path):
     labels = np.arange(len(images)) % 3
-    curve = [{"phase": "head", "epoch": 1, "val_accuracy": 0.5}]
+    curve = [{"phase": "head", "epoch": epoch, "val_accuracy": 0.5, "seconds": 1.25} for epoch in (1, 2)]
     part = trainable(model, "full")
-    save_training(
-        tmp_path, "full", model, part, Examples(images[:10], labels[:10]), Examples(images, labels), curve, 2.5
-    )
+    save_training(tmp_path, "full", model, part, Examples(images[:10], labels[:10]), Examples(images, labels), curve)
 
     saved = np.load(tmp_path / "results/predictions/full.npz")
     reloaded = load_classifier(tmp_path / "models/full.safetensors")
     logits = reloaded(torch.from_numpy(images)).detach()
     np.testing.assert_allclose(saved["test_logits"], logits, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(saved["val_labels"], labels[:10])
-    assert (tmp_path / "results/training/full.csv").read_text() == "phase,epoch,val_accuracy\nhead,1,0.5\n"
+    assert (tmp_path / "results/training/full.csv").read_text() == "phase,epoch,val_accuracy\nhead,1,0.5\nhead,2,0.5\n"
     cost = json.loads((tmp_path / "results/training/full.json").read_text())
-    assert cost["train_seconds"] == 2.5
+    assert (cost["train_seconds"], cost["epoch_seconds"]) == (2.5, [1.25, 1.25])
     assert cost["trainable_parameters"] == sum(parameter.numel() for parameter in reloaded.parameters())
     assert cost["device"]
