@@ -1,0 +1,63 @@
+"""One picture of all corruptions: a row for each, a column for each severity."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+# Screen pixels.
+ZOOM = 2  # for each pixel of an image
+GAP = 3  # between severities
+APART = 22  # between one image's severities and the next one's
+LABELS = 152  # width of the column of names
+HEADS = 26  # height of the line of column heads, and of a group's heading
+MARGIN = 12
+FONT, BOLD = ImageFont.load_default(14), ImageFont.load_default(15)
+GREY = "#555555"
+
+HEADINGS = {
+    "benchmark": "CIFAR-10-C: of the 15 that its mean is taken over",
+    "extra": "CIFAR-10-C: the 4 extra ones",
+    "own": "this project's own: in no mean",
+}
+
+
+def contact_sheet(conditions: Sequence[Mapping[str, Any]], images: np.ndarray) -> Image.Image:
+    """The clean images at the left of each row, then severity after severity, a block of columns for each image.
+
+    conditions: C times `corruption`, `group` and `severity`; the one of severity 0 is the clean images. images: uint8
+    (C, M, H, W, 3), each condition's M images.
+    """
+    height, width = (ZOOM * side for side in images.shape[2:4])
+    severities = sorted({condition["severity"] for condition in conditions})
+    places = {(condition["corruption"], condition["severity"]): place for place, condition in enumerate(conditions)}
+    clean = next(place for place, condition in enumerate(conditions) if condition["severity"] == 0)
+    rows = {
+        group: list(dict.fromkeys(each["corruption"] for each in conditions if each["group"] == group))
+        for group in HEADINGS
+    }
+    rows = {group: names for group, names in rows.items() if names}
+
+    block = len(severities) * (width + GAP) - GAP
+    lefts = [LABELS + picture * (block + APART) for picture in range(images.shape[1])]
+    bottom = sum(HEADS + len(names) * (height + GAP) for names in rows.values())
+    sheet = Image.new("RGB", (lefts[-1] + block + MARGIN, HEADS + bottom + MARGIN), "white")
+    draw = ImageDraw.Draw(sheet)
+    for left in lefts:
+        for column, severity in enumerate(severities):
+            head = f"severity {severity}" if severity == 1 else str(severity) if severity else "clean"
+            draw.text((left + column * (width + GAP) + width / 2, HEADS / 2), head, GREY, FONT, anchor="mm")
+    top = HEADS
+    for group, names in rows.items():
+        draw.text((MARGIN, top + HEADS / 2), HEADINGS[group], "black", BOLD, anchor="lm")
+        top += HEADS
+        for name in names:
+            draw.text((LABELS - MARGIN, top + height / 2), name.replace("_", " "), GREY, FONT, anchor="rm")
+            for picture, left in enumerate(lefts):
+                for column, severity in enumerate(severities):
+                    place = places[name, severity] if severity else clean
+                    tile = Image.fromarray(images[place, picture]).resize((width, height), Image.Resampling.NEAREST)
+                    sheet.paste(tile, (left + column * (width + GAP), top))
+            top += height + GAP
+    return sheet

@@ -1,0 +1,117 @@
+"""Colour, geometry and compression.
+
+A corruption is a function of images (N, 32, 32, 3), uint8, the constant of a severity, and a random generator; it
+returns the same shape and dtype. An image's randomness must not depend on how many follow it.
+"""
+
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from stages.common.pixels import SIDE, to_uint8
+
+CORNERS = np.array([[26, 26], [26, 6], [6, 6]], dtype=float)  # x and y, pixels: around the centre (16, 16)
+
+
+def brightness(images: np.ndarray, added: float, rng: np.random.Generator) -> np.ndarray:
+    """`added` to the value of hue, saturation, value."""
+    hue, saturation, value = _hsv(images / 255)
+    return to_uint8(_rgb(hue, saturation, np.clip(value + added, 0, 1)))
+
+
+def saturate(images: np.ndarray, change: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+    """Saturation times the first number plus the second. A grey pixel counts as red, as its hue 0 makes it."""
+    factor, added = change
+    hue, saturation, value = _hsv(images / 255)
+    return to_uint8(_rgb(hue, np.clip(factor * saturation + added, 0, 1), value))
+
+
+def _hsv(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hue (..., 3), saturation (..., 1) and value (..., 1) of `pixels` (..., 3) in [0, 1].
+
+    Hue as how far each channel lies below the highest, in units of the distance between highest and lowest.
+    """
+    value = pixels.max(axis=-1, keepdims=True)
+    chroma = value - pixels.min(axis=-1, keepdims=True)
+    coloured = chroma > 0
+    hue = np.where(coloured, (value - pixels) / np.where(coloured, chroma, 1), (0, 1, 1))
+    return hue, chroma / np.where(coloured, value, 1), value
+
+
+def _rgb(hue: np.ndarray, saturation: np.ndarray, value: np.ndarray) -> np.ndarray:
+    return value * (1 - saturation * hue)
+
+
+def contrast(images: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
+    """The distance from each channel's mean over the image, times `factor`."""
+    pixels = images / 255
+    mean = pixels.mean(axis=(1, 2), keepdims=True)
+    return to_uint8((pixels - mean) * factor + mean)
+
+
+def elastic_transform(images: np.ndarray, warp: tuple[float, float, float], rng: np.random.Generator) -> np.ndarray:
+    """A random affine map and then a smooth random displacement, as (amplitude, sigma, corner shift) in pixels say.
+
+    The affine map moves three corners of a 20-pixel square, each coordinate by a uniform draw of up to `corner shift`.
+    """
+    amplitude, sigma, shift = warp
+    for_corners, for_rows, for_columns = rng.spawn(3)
+    place = np.arange(SIDE, dtype=float)
+    moved = CORNERS + for_corners.uniform(-shift, shift, size=(len(images), 3, 2))
+    # (N, 3, 2): the last axis takes (x, y, 1) of a pixel back to the x and y that it comes from.
+    back = np.linalg.solve(np.concatenate([moved, np.ones((len(images), 3, 1))], axis=2), CORNERS)
+    x, y = np.moveaxis(back, 2, 0)[..., None, None]
+    sources = (of[:, 0] * place + of[:, 1] * place[:, None] + of[:, 2] for of in (y, x))
+    pixels = _sampled(images / np.float32(255), *sources, border="reflect")
+    if amplitude:
+        down, right = (
+            amplitude
+            * ndimage.gaussian_filter(
+                each.uniform(-1, 1, size=images.shape[:3]), sigma, mode="reflect", truncate=3, axes=(1, 2)
+            )
+            for each in (for_rows, for_columns)
+        )
+        pixels = _sampled(pixels, place[:, None] + down, place + right, border="symmetric")
+    return to_uint8(pixels)
+
+
+def _sampled(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray, border: str) -> np.ndarray:
+    """`pixels` (N, 32, 32, 3) at `rows` and `columns` (N, 32, 32), at most 32 outside, by bilinear interpolation.
+
+    border: "reflect" mirrors at the outermost pixels' centres, "symmetric" at their edges, as np.pad has it.
+    """
+    within = np.pad(np.arange(SIDE), SIDE + 1, mode=border)
+    top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
+    down, right = (rows - top)[..., None].astype(np.float32), (columns - left)[..., None].astype(np.float32)
+    image = np.arange(len(pixels))[:, None, None]
+
+    def at(row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        return pixels[image, within[row + SIDE + 1], within[column + SIDE + 1]]
+
+    above = at(top, left) * (1 - right) + at(top, left + 1) * right
+    below = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
+    return above * (1 - down) + below * down
+
+
+def pixelate(images: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Shrunk to `side` pixels and back, each value a mean over the box that it covers."""
+    box = Image.Resampling.BOX
+    return _each(images, lambda image: image.resize((side, side), box).resize((SIDE, SIDE), box))
+
+
+def jpeg_compression(images: np.ndarray, quality: int, rng: np.random.Generator) -> np.ndarray:
+    """Written as JPEG of this quality, colour at half the resolution, and read again."""
+
+    def compressed(image: Image.Image) -> Image.Image:
+        file = BytesIO()
+        image.save(file, "JPEG", quality=quality)
+        return Image.open(file)
+
+    return _each(images, compressed)
+
+
+def _each(images: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    return np.stack([np.asarray(change(Image.fromarray(image))) for image in images])

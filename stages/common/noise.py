@@ -1,0 +1,38 @@
+"""Noise and cut-outs: what hits pixels whatever is beside them.
+
+A corruption is a function of images (N, 32, 32, 3), uint8, the constant of a severity, and a random generator; it
+returns the same shape and dtype. An image's randomness must not depend on how many follow it.
+"""
+
+import numpy as np
+
+from stages.common.pixels import SIDE, to_uint8
+
+
+def gaussian_noise(images: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
+    """Independent normal noise of standard deviation `scale` on every channel."""
+    return to_uint8(images / 255 + rng.normal(scale=scale, size=images.shape))
+
+
+def shot_noise(images: np.ndarray, photons: float, rng: np.random.Generator) -> np.ndarray:
+    """Poisson counts of `photons` at full brightness."""
+    return to_uint8(rng.poisson(images / 255 * photons) / photons)
+
+
+def impulse_noise(images: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
+    """A share `amount` of the values, each channel for itself, half set to 0 and half to 255."""
+    chance = rng.random(images.shape)
+    return np.where(chance < amount / 2, 0, np.where(chance >= 1 - amount / 2, 255, images)).astype(np.uint8)
+
+
+def speckle_noise(images: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
+    """Normal noise in proportion to the value."""
+    pixels = images / 255
+    return to_uint8(pixels + pixels * rng.normal(scale=scale, size=images.shape))
+
+
+def occlusion(images: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """A grey square of `side` pixels somewhere in each image, whole: DeVries & Taylor's cut-out. Not of CIFAR-10-C."""
+    corners = rng.integers(0, SIDE - side + 1, size=(len(images), 2))[..., None]  # (N, 2, 1)
+    rows, columns = np.moveaxis((np.arange(SIDE) >= corners) & (np.arange(SIDE) < corners + side), 1, 0)
+    return np.where((rows[:, :, None] & columns[:, None, :])[..., None], np.uint8(128), images)

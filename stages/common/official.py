@@ -1,0 +1,61 @@
+"""The authors' own CIFAR-10-C files, https://zenodo.org/records/2535967, read in place of our re-synthesis.
+
+A folder holds `<corruption>.npy`, uint8 (5 * n, 32, 32, 3), whose rows from (severity - 1) * n on are CIFAR-10's n test
+images in their published order, n being 10,000, and `labels.npy` (5 * n,), the n labels five times.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from stages.common.corruption import CORRUPTIONS, SEVERITIES, Group
+from stages.common.params import Refusal
+from stages.common.pixels import SIDE
+
+OFFICIAL_GROUPS: dict[str, Group] = {  # the files that there are, and what each counts as
+    name: "benchmark" if name == "frost" else corruption.group
+    for name, corruption in CORRUPTIONS.items()
+    if corruption.group != "own" or name == "frost"
+}
+
+
+def official_images(folder: Path, name: str, severity: int, indices: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Those test images under corruption `name`, a key of OFFICIAL_GROUPS, at `severity` 1-5: uint8 (N, 32, 32, 3).
+
+    indices: int64 (N,), places in CIFAR-10's test order; labels: int64 (N,), the classes that we have for them. Only
+    the rows asked for are read.
+    Raises Refusal, one line, for a file that is missing or of another kind, and where its labels are not ours.
+    """
+    images, known = _array(folder, name), _array(folder, "labels")
+    if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE, 3) or len(images) % len(SEVERITIES):
+        raise _refusal(folder, f"{name}.npy must be uint8 (5 n, {SIDE}, {SIDE}, 3), got {images.dtype} {images.shape}")
+    if known.shape != (len(images),):
+        raise _refusal(folder, f"labels.npy must have a label for each of {len(images)} images, got {known.shape}")
+    per_severity = len(images) // len(SEVERITIES)
+    if indices.max() >= per_severity:
+        raise _refusal(folder, f"{name}.npy has {per_severity} images a severity: none for test image {indices.max()}")
+    rows = (severity - 1) * per_severity + indices
+    other = np.flatnonzero(known[rows] != labels)
+    if len(other):
+        raise _refusal(
+            folder,
+            f"labels.npy calls test image {indices[other[0]]} class {known[rows[other[0]]]} and data.dataset calls it "
+            f"{labels[other[0]]} ({len(other)} of {len(rows)} differ)",
+        )
+    return images[rows]
+
+
+def _array(folder: Path, name: str) -> np.ndarray:
+    try:
+        return np.load(folder / f"{name}.npy", mmap_mode="r")
+    except FileNotFoundError:
+        raise _refusal(folder, f"it has no {name}.npy") from None
+    except (OSError, EOFError, ValueError) as fault:
+        raise _refusal(folder, f"{name}.npy cannot be read ({fault})") from None
+
+
+def _refusal(folder: Path, fault: str) -> Refusal:
+    return Refusal(
+        f"params.yaml: corrupt_eval.cifar10c_dir = {folder}: {fault}; give the folder of the unpacked CIFAR-10-C.tar, "
+        "or null"
+    )
