@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from netcal.metrics import ECE
-from sklearn.metrics import f1_score, log_loss
+from netcal.metrics import ECE, MCE
+from sklearn.metrics import brier_score_loss, f1_score, log_loss
 
 from stages.calibrate import run
 from stages.common.calibration import softmax
 from stages.common.params import Refusal
 
 CLASSES = [f"class {digit}" for digit in range(10)]
-PARAMS = {"calibrate": {"bins": 15}}
+PARAMS = {"calibrate": {"bins": 15, "resamples": 100, "seed": 0}}
 
 
 @pytest.fixture
@@ -60,7 +60,14 @@ def test_the_temperature_is_fitted_on_val_and_measured_on_test(root):
         probabilities = softmax(arrays["test_logits"], temperature)
         scores = measured[calibration]
         assert scores["nll"] == pytest.approx(log_loss(arrays["test_labels"], probabilities))
+        assert scores["brier"] == pytest.approx(
+            brier_score_loss(arrays["test_labels"], probabilities, scale_by_half=False)
+        )
         assert scores["ece"] == pytest.approx(ECE(15).measure(probabilities, arrays["test_labels"]))
+        assert scores["ece_equal_mass"] == pytest.approx(
+            ECE(15, equal_intervals=False).measure(probabilities, arrays["test_labels"])
+        )
+        assert scores["mce"] == pytest.approx(MCE(15).measure(probabilities, arrays["test_labels"]))
         assert scores["macro_f1"] == pytest.approx(
             f1_score(arrays["test_labels"], probabilities.argmax(axis=1), average="macro")
         )
@@ -72,6 +79,72 @@ def test_scaling_improves_the_probabilities_and_leaves_the_predictions(root):
     assert all(after[name] < before[name] for name in ("nll", "brier", "ece"))
     kept = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+
+
+def test_every_measure_is_reported_before_and_after(root):
+    run(PARAMS, root, "fc")
+    scalars = ["accuracy", "nll", "brier", "ece", "ece_equal_mass", "smece", "classwise_ece", "mce", "aurc"]
+    macro = ["macro_precision", "macro_recall", "macro_f1"]
+    for calibration in ("before", "after"):
+        scores = result(root)[calibration]
+        assert list(scores) == [*scalars, "risk_at_coverage", *macro, "null"]
+        assert all(0 < scores[name] < 2 for name in scalars + macro)
+        assert list(scores["risk_at_coverage"]) == ["0.7", "0.8", "0.9", "1.0"]
+        assert scores["risk_at_coverage"]["1.0"] == pytest.approx(1 - scores["accuracy"])
+
+
+def test_the_risk_is_lower_the_more_images_are_left_to_others(root):
+    run(PARAMS, root, "fc")
+    risks = list(result(root)["after"]["risk_at_coverage"].values())
+    assert risks == sorted(risks)
+    probabilities, labels = softmax(drawn_at(2)["test_logits"], result(root)["temperature"]), drawn_at(2)["test_labels"]
+    kept = np.argsort(-probabilities.max(axis=1))[:540]
+    assert risks[2] == pytest.approx(np.mean(probabilities.argmax(axis=1)[kept] != labels[kept]))
+
+
+def test_scaling_brings_every_calibration_error_into_its_null_band(root):
+    run(PARAMS, root, "fc")
+    before, after = result(root)["before"], result(root)["after"]
+    for name in ("ece", "ece_equal_mass", "smece"):
+        assert before[name] > before["null"][name]["upper"] > before["null"][name]["mean"]
+        assert after[name] < after["null"][name]["upper"]
+
+
+def test_every_difference_is_after_minus_before_and_lies_in_its_interval(root):
+    run(PARAMS, root, "fc")
+    measured = result(root)
+    names = ["nll", "brier", "ece", "ece_equal_mass", "smece", "classwise_ece", "mce", "aurc"]
+    assert list(measured["differences"]) == names
+    for name, change in measured["differences"].items():
+        assert change["difference"] == pytest.approx(measured["after"][name] - measured["before"][name])
+        assert change["low"] < change["difference"] < change["high"]
+    assert all(measured["differences"][name]["high"] < 0 for name in ("nll", "brier", "ece", "smece"))
+
+
+def test_accuracy_has_an_interval(root):
+    run(PARAMS, root, "fc")
+    intervals, accuracy = result(root)["intervals"], result(root)["after"]["accuracy"]
+    assert (intervals["level"], intervals["resamples"]) == (0.95, 100)
+    margin = 1.96 * np.sqrt(accuracy * (1 - accuracy) / 600)
+    assert intervals["accuracy"]["low"] == pytest.approx(accuracy - margin, abs=margin / 2)
+    assert intervals["accuracy"]["high"] == pytest.approx(accuracy + margin, abs=margin / 2)
+
+
+def test_the_look_alikes_of_cifar10_are_always_reported(root):
+    names = ["cat", "dog", "automobile", "truck", "bird", "airplane", "deer", "frog", "horse", "ship"]
+    (root / "data/subset/classes.json").write_text(json.dumps(names))
+    run(PARAMS, root, "fc")
+    rows = result(root)["confusable"]
+    assert [(row["true"], row["predicted"]) for row in rows[:2]] == [("cat", "dog"), ("dog", "cat")]
+    assert len(rows) == 6
+    arrays = drawn_at(2)
+    cats = arrays["test_logits"].argmax(axis=1)[arrays["test_labels"] == 0]
+    assert (rows[0]["count"], rows[0]["rate"]) == (np.sum(cats == 1), pytest.approx(np.mean(cats == 1)))
+
+
+def test_other_classes_have_no_look_alikes(root):
+    run(PARAMS, root, "fc")
+    assert result(root)["confusable"] == []
 
 
 def test_the_test_labels_have_no_say_in_the_temperature(root):

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import brentq
 
-from stages.common.params import Block, Refusal
+from stages.common.params import Block, Refusal, Seed
 
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures searched; networks that classify at all have theirs between 0.5 and 5
 
@@ -18,7 +18,9 @@ LOWEST, HIGHEST = 0.05, 20.0  # temperatures searched; networks that classify at
 class Calibrate(Block):
     """`calibrate`: how calibration is measured."""
 
-    bins: Annotated[int, Field(ge=2, le=100)]  # of equal width, for ECE and the reliability diagram
+    bins: Annotated[int, Field(ge=2, le=100)]  # of equal width, for ECE and the reliability diagram, or of equal mass
+    resamples: Annotated[int, Field(ge=20, le=100_000)]  # draws behind each bootstrap interval and null band
+    seed: Seed
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

@@ -7,6 +7,8 @@ ValueError, quoting the shapes, when they disagree.
 
 import numpy as np
 
+from stages.common.calibration_errors import bin_index, binned_ece
+
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Share of predictions that equal their label, in [0, 1].
@@ -14,34 +16,55 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     >>> accuracy(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]))
     0.5
     """
-    return float(np.mean(_scores(probabilities, labels).argmax(axis=1) == labels))
+    return float(confidence_and_correct(probabilities, labels)[1].mean())
+
+
+def confidence_and_correct(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The confidence (N,), float64, of each prediction, and whether it is right (N,), bool.
+
+    >>> confidence_and_correct(np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1]))
+    (array([0.75, 0.5 ]), array([ True, False]))
+    """
+    probabilities = _scores(probabilities, labels)
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
 
 
 def nll(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
-    """Mean negative log-likelihood of the labels under softmax(logits / temperature), in nats.
+    """Mean negative log-likelihood of the labels under softmax(logits / temperature), in nats."""
+    return float(nll_of_each(logits, labels, temperature).mean())
+
+
+def nll_of_each(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Negative log-likelihood of each label (N,) under softmax(logits / temperature), in nats.
 
     It starts from logits because a probability that has underflowed to 0 has lost its logarithm.
 
-    >>> nll(np.array([[0.0, 2000.0]], dtype=np.float32), np.array([0]))
-    2000.0
+    >>> nll_of_each(np.array([[0.0, 2000.0]], dtype=np.float32), np.array([0]))
+    array([2000.])
     """
     scaled = _scores(logits, labels) / temperature
     below_top = scaled - scaled.max(axis=1, keepdims=True)
     log_probabilities = below_top - np.log(np.exp(below_top).sum(axis=1, keepdims=True))
-    return float(-log_probabilities[np.arange(len(labels)), labels].mean())
+    return -log_probabilities[np.arange(len(labels)), labels]
 
 
 def brier(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Mean squared distance between the probabilities and the one-hot label, summed over classes: in [0, 2].
 
     Brier 1950.
+    """
+    return float(brier_of_each(probabilities, labels).mean())
 
-    >>> brier(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 1]))
-    1.25
+
+def brier_of_each(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Squared distance (N,) between each image's probabilities and its one-hot label, summed over classes.
+
+    >>> brier_of_each(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 1]))
+    array([0.5, 2. ])
     """
     errors = _scores(probabilities, labels)
     errors[np.arange(len(labels)), labels] -= 1
-    return float(np.square(errors).sum(axis=1).mean())
+    return np.square(errors).sum(axis=1)
 
 
 def ece(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> float:
@@ -52,8 +75,7 @@ def ece(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> float:
     >>> ece(np.array([[0.75, 0.25], [0.75, 0.25]]), np.array([0, 1]), bins=15)
     0.25
     """
-    occupied = [row for row in reliability_bins(probabilities, labels, bins) if row["count"]]
-    return sum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in occupied) / len(labels)
+    return float(binned_ece(*confidence_and_correct(probabilities, labels), bins=bins))
 
 
 def reliability_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> list[dict[str, float | int | None]]:
@@ -68,11 +90,9 @@ def reliability_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int) -
     >>> high
     {'bin_lower': 0.5, 'bin_upper': 1.0, 'confidence': 0.875, 'accuracy': 0.5, 'count': 2}
     """
-    probabilities = _scores(probabilities, labels)
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
+    confidence, correct = confidence_and_correct(probabilities, labels)
     edges = np.linspace(0, 1, bins + 1)
-    place = np.searchsorted(edges[1:-1], confidence, side="left")
+    place = bin_index(confidence, bins)
     members = [place == index for index in range(bins)]
     return [
         {

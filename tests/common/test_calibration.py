@@ -114,12 +114,23 @@ def test_softmax_never_changes_the_prediction():
         assert np.array_equal(probabilities.argmax(axis=1), logits.argmax(axis=1))
 
 
-@pytest.mark.parametrize("bins", [2, 15, 100])
-def test_a_usual_number_of_bins_is_accepted(bins):
-    assert parse({"calibrate": {"bins": bins}}, "calibrate", Calibrate).bins == bins
+BLOCK = {"bins": 15, "resamples": 1000, "seed": 0}
 
 
-@pytest.mark.parametrize("bins", [1, 101, 15.0, "15", True, None])
-def test_any_other_number_of_bins_is_refused_by_name(bins):
-    with pytest.raises(Refusal, match=r"calibrate\.bins"):
-        parse({"calibrate": {"bins": bins}}, "calibrate", Calibrate)
+@pytest.mark.parametrize(("key", "value"), [("bins", 2), ("bins", 100), ("resamples", 20), ("resamples", 100_000)])
+def test_a_usual_number_of_bins_and_resamples_is_accepted(key, value):
+    block = parse({"calibrate": {**BLOCK, key: value}}, "calibrate", Calibrate)
+    assert getattr(block, key) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("bins", value) for value in (1, 101, 15.0, "15", True, None)),
+        *(("resamples", value) for value in (0, 19, 100_001, 1000.0, None)),
+        *(("seed", value) for value in (-1, 2**32, 0.5)),
+    ],
+)
+def test_any_other_value_is_refused_by_name(key, value):
+    with pytest.raises(Refusal, match=rf"calibrate\.{key}"):
+        parse({"calibrate": {**BLOCK, key: value}}, "calibrate", Calibrate)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import classification_report
 
 from stages.common import classification
-from stages.common.classification import macro, most_confused, per_class
+from stages.common.classification import CONFUSABLE, confusable, macro, most_confused, per_class
 
 CLASSES = ["cat", "deer", "dog"]
 ACTUAL = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
@@ -50,3 +50,23 @@ def test_the_most_confused_pairs_come_first_with_their_share_of_the_true_class()
 def test_pairs_that_never_occur_are_left_out():
     assert len(most_confused(ACTUAL, PREDICTED, CLASSES)) == 4
     assert most_confused(ACTUAL, ACTUAL, CLASSES) == []
+
+
+def test_look_alikes_are_reported_in_both_directions_when_both_are_among_the_classes():
+    assert confusable(ACTUAL, PREDICTED, CLASSES) == [
+        {"true": "cat", "predicted": "dog", "count": 1, "rate": 1 / 4},
+        {"true": "dog", "predicted": "cat", "count": 2, "rate": 2 / 4},
+    ]
+
+
+def test_look_alikes_that_are_never_confused_are_reported_all_the_same():
+    assert [row["count"] for row in confusable(ACTUAL, ACTUAL, CLASSES)] == [0, 0]
+
+
+def test_classes_of_another_data_set_have_no_look_alikes():
+    assert confusable(ACTUAL, PREDICTED, ["zero", "one", "two"]) == []
+
+
+def test_the_look_alikes_are_classes_of_cifar10():
+    names = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"}
+    assert {name for pair in CONFUSABLE for name in pair} <= names

@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 
 from stages.common import metrics
 from stages.common.calibration import softmax
-from stages.common.metrics import accuracy, brier, ece, nll, reliability_bins
+from stages.common.metrics import accuracy, brier, brier_of_each, ece, nll, nll_of_each, reliability_bins
 
 
 @pytest.fixture
@@ -44,6 +44,21 @@ def test_accuracy_nll_and_brier_agree_with_scikit_learn(logits, labels):
     assert brier(probabilities, labels) == pytest.approx(
         brier_score_loss(labels, probabilities, scale_by_half=False), abs=1e-12
     )
+
+
+def test_the_scores_of_each_image_are_those_of_that_image_alone(logits, labels):
+    probabilities = softmax(logits)
+    for index in (0, 7):
+        alone = slice(index, index + 1)
+        assert nll_of_each(logits, labels, 1.5)[index] == pytest.approx(nll(logits[alone], labels[alone], 1.5))
+        assert brier_of_each(probabilities, labels)[index] == pytest.approx(brier(probabilities[alone], labels[alone]))
+
+
+@pytest.mark.parametrize("bins", [2, 15, 100])
+def test_ece_is_the_mean_gap_of_the_reliability_bins(logits, labels, bins):
+    occupied = [row for row in reliability_bins(softmax(logits), labels, bins) if row["count"]]
+    gaps = [row["count"] * abs(row["accuracy"] - row["confidence"]) for row in occupied]
+    assert ece(softmax(logits), labels, bins) == pytest.approx(sum(gaps) / len(labels), abs=1e-12)
 
 
 def test_uniform_probabilities_of_ten_classes_have_known_scores():
