@@ -1,67 +1,61 @@
 """Measure a variant, `fc`, say, on corrupted test images, before and after the temperature fitted on clean ones.
 
-Reads models/{variant}.safetensors, the temperature in results/calibration/{variant}.json and data/subset/test.npz.
-Writes results/corruption/{variant}.csv: a row per corruption and severity 1-5, and one, severity 0, for the
-clean images.
-Params: corrupt_eval, calibrate.bins.
+Reads data/corrupted, models/{variant}.safetensors and the temperature in results/calibration/{variant}.json. Writes
+results/corruption/{variant}.csv: a row for the clean images, severity 0, and one per corruption and severity 1-5, with
+the null band of the ECE after scaling beside it.
+Params: calibrate.
 """
 
 import json
 import sys
-from itertools import product
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils import resample
 from tqdm import tqdm
 
 from stages.common.calibration import Calibrate, softmax
-from stages.common.corruption import SEVERITIES, CorruptEval, corrupt
-from stages.common.datasets import load_split
+from stages.common.calibration_errors import binned_ece
+from stages.common.corrupted import load_corrupted
 from stages.common.metrics import accuracy, ece, nll
-from stages.common.model import load_classifier
-from stages.common.params import Refusal, parse
+from stages.common.model import load_classifier, trainable
+from stages.common.params import parse
 from stages.common.predict import predict
+from stages.common.resampling import null_band
 from stages.common.stage import main
 from stages.common.tables import write_table
 
 
 def run(params: dict, root: Path, variant: str) -> None:
-    block, bins = parse(params, "corrupt_eval", CorruptEval), parse(params, "calibrate", Calibrate).bins
-    images, labels = load_split(root, "test")
-    if block.images > len(images):
-        raise Refusal(
-            f"params.yaml: corrupt_eval.images = {block.images}: the test split has {len(images)}; lower it or raise "
-            "data.test"
-        )
-    images, labels = resample(
-        images, labels, replace=False, n_samples=block.images, stratify=labels, random_state=block.seed
-    )
-    model = load_classifier(root / f"models/{variant}.safetensors")
+    block = parse(params, "calibrate", Calibrate)
+    conditions, inputs, labels = load_corrupted(root, variant)
+    part = trainable(load_classifier(root / f"models/{variant}.safetensors"), variant)
     temperature = json.loads((root / f"results/calibration/{variant}.json").read_text())["temperature"]
+    errors = {"ece": partial(binned_ece, bins=block.bins)}
 
     rows = []
-    conditions = [("clean", 0), *product(block.corruptions, SEVERITIES)]
-    for corruption, severity in tqdm(conditions, desc=f"corrupt_eval {variant}"):
-        seen = corrupt(images, corruption, severity, block.seed) if severity else images
-        logits = predict(model, seen)
+    for condition, seen in zip(tqdm(conditions, f"corrupt_eval {variant}", disable=None), inputs, strict=True):
+        logits = predict(part, seen if variant == "full" else seen.astype(np.float32))
         before, after = softmax(logits), softmax(logits, temperature)
+        null = null_band(after.max(axis=1), errors, block.resamples, block.seed)["ece"]
         rows.append(
             {
                 "variant": variant,
-                "corruption": corruption,
-                "severity": severity,
-                "images": len(seen),
+                **condition,
+                "images": len(labels),
                 "accuracy": accuracy(before, labels),
                 "nll_before": nll(logits, labels),
                 "nll_after": nll(logits, labels, temperature),
-                "ece_before": ece(before, labels, bins),
-                "ece_after": ece(after, labels, bins),
+                "ece_before": ece(before, labels, block.bins),
+                "ece_after": ece(after, labels, block.bins),
+                "ece_null_mean": null["mean"],
+                "ece_null_upper": null["upper"],
             }
         )
     write_table(root / f"results/corruption/{variant}.csv", rows)
-    corrupted = np.mean([row["accuracy"] for row in rows[1:]])
-    print(f"{variant}: accuracy {rows[0]['accuracy']:.4f} on clean images, {corrupted:.4f} on corrupted ones")
+    clean, *corrupted = rows
+    mean = np.mean([row["accuracy"] for row in corrupted])
+    print(f"{variant}: accuracy {clean['accuracy']:.4f} on clean images, {mean:.4f} on corrupted ones of all kinds")
 
 
 if __name__ == "__main__":
