@@ -7,18 +7,32 @@ import torch
 from PIL import Image
 
 from stages.common.calibration import softmax
-from stages.common.model import Classifier, Head, save_classifier
+from stages.common.cam import cams
+from stages.common.corruption import corrupt
+from stages.common.model import Classifier, Head, load_classifier, save_classifier
 from stages.common.params import Refusal
 from stages.gradcam import run
 
 CLASSES = ["plane", "bird", "cat"]
-PARAMS = {"freeze": "layer4", "gradcam": {"layer": "layer3", "images": 21}}
+BLOCK = {
+    "layer": "layer2",
+    "images": 21,
+    "corruption": "gaussian_noise",
+    "severity": 5,
+    "faithfulness_images": 10,
+    "seed": 0,
+}
+PARAMS = {"freeze": "layer4", "gradcam": BLOCK}
+GALLERIES = {"hits", "confident_misses", "confused_pairs", "corrupted", "methods"}
+OUTPUTS = ["results/gradcam.csv", "results/gallery.npz", "results/attribution.json"]
 
 
 @pytest.fixture
-def root(tmp_path, images):
+def root(tmp_path, images, monkeypatch):
+    for module in ("stages.common.faithfulness", "stages.gradcam"):
+        monkeypatch.setattr(f"{module}.STEPS", 2)  # what takes the time
     torch.manual_seed(0)
-    save_classifier(Classifier(Head(hidden=[], dropout=0), CLASSES, 64), tmp_path / "models/layer4.safetensors")
+    save_classifier(Classifier(Head(hidden=[], dropout=0), CLASSES, 32), tmp_path / "models/layer4.safetensors")
     for folder in ("data/subset", "results/predictions", "results/calibration"):
         (tmp_path / folder).mkdir(parents=True)
     labels = np.arange(40) % 3
@@ -38,19 +52,23 @@ def predict(root, misses):
     return logits
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """What would be drawn: {gallery: (heading, explanation, pictures)}."""
+    drawn = {}
+    monkeypatch.setattr("stages.common.galleries.draw_gallery", lambda path, *rest: drawn.update({path.stem: rest}))
+    return drawn
+
+
 def table(root):
     with (root / "results/gradcam.csv").open() as file:
         return list(csv.DictReader(file))
 
 
-def test_three_galleries_and_their_table_are_written(root):
+def test_the_galleries_and_their_table_are_written(root):
     logits = predict(root, misses=20)
     run(PARAMS, root)
-    assert {path.name for path in (root / "plots/gradcam").iterdir()} == {
-        "hits.png",
-        "confident_misses.png",
-        "confused_pairs.png",
-    }
+    assert {path.stem for path in (root / "plots/gradcam").iterdir()} == GALLERIES
     rows = table(root)
     assert [row["kind"] for row in rows] == 7 * ["hits"] + 7 * ["confident_misses"] + 7 * ["confused_pairs"]
     for row in rows:
@@ -60,40 +78,76 @@ def test_three_galleries_and_their_table_are_written(root):
         assert float(row["confidence"]) == pytest.approx(softmax(logits[index], 2.0).max(), abs=1e-12)
 
 
-def test_misses_show_a_map_for_both_classes_and_hits_for_one(root, monkeypatch):
-    drawn = {}
-
-    def draw(path, _heading, _explanation, pictures):
-        drawn[path.stem] = pictures
-
-    monkeypatch.setattr("stages.gradcam.draw_gallery", draw)
+def test_the_page_s_maps_are_the_predicted_class_s_of_every_miss_and_hit(root, images, undrawn):
+    logits = predict(root, misses=20)
     run(PARAMS, root)
-    for kind, maps in (("hits", 1), ("confident_misses", 2), ("confused_pairs", 2)):
-        assert [len(picture.maps) for picture in drawn[kind]] == 7 * [maps]
-    most_confident = drawn["confident_misses"][0]  # image 19 is a bird, taken for a cat
-    assert most_confident.title.startswith("bird / cat  p=0.")
-    assert list(most_confident.maps) == ["for cat", "for bird"]
-    assert not np.array_equal(*most_confident.maps.values())
+    with np.load(root / "results/gallery.npz") as gallery:
+        index, maps = gallery["index"], gallery["maps"]
+    assert (index.dtype, maps.dtype, maps.shape) == (np.int64, np.float16, (40, 4, 4))
+    assert index.tolist() == list(range(40))
+    model = load_classifier(root / "models/layer4.safetensors")
+    expected = cams(model, images, logits.argmax(axis=1), "layer2")["grad_cam"]
+    peaks = expected.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(maps, expected / np.where(peaks > 0, peaks, 1), atol=1e-3)
 
 
-@pytest.mark.parametrize(("misses", "kinds"), [(0, (21, 0, 0)), (1, (20, 1, 0)), (5, (16, 3, 2)), (40, (0, 11, 10))])
+def test_the_record_is_of_the_variant_and_has_every_measure(root, undrawn):
+    run(PARAMS, root)
+    record = json.loads((root / "results/attribution.json").read_text())
+    assert {key: record[key] for key in ("variant", "layer", "images", "steps")} == {
+        "variant": "layer4",
+        "layer": "layer2",
+        "images": 10,
+        "steps": 2,
+    }
+    assert list(record["faithfulness"]) == ["grad_cam", "hirescam", "layer_cam", "random", "centre"]
+    assert [row["through"] for row in record["randomisation"]["grad_cam"]][:2] == ["head", "layer4.1"]
+    assert {type(check["passed"]) for check in record["checks"]} == {bool}
+
+
+def test_the_corrupted_gallery_shows_the_hits_corrupted_as_asked(root, images, undrawn):
+    run(PARAMS, root)
+    heading, _, pictures = undrawn["corrupted"]
+    assert "gaussian noise at severity 5" in heading
+    hits = [int(row["index"]) for row in table(root) if row["kind"] == "hits"]
+    shown = [int(row["index"]) for row in table(root)]
+    corrupted = corrupt(images[shown], "gaussian_noise", 5, seed=0)
+    assert len(pictures) == len(hits) == 7
+    for place, picture in enumerate(pictures):
+        np.testing.assert_array_equal(picture.tiles[0][1], images[hits[place]])
+        np.testing.assert_array_equal(picture.tiles[2][1], corrupted[place])
+
+
+@pytest.mark.parametrize(("misses", "kinds"), [(1, (20, 1, 0)), (40, (0, 11, 10))])
 def test_there_are_as_many_pictures_however_many_misses(root, misses, kinds):
     predict(root, misses)
     run(PARAMS, root)
     names = ("hits", "confident_misses", "confused_pairs")
     assert tuple(sum(row["kind"] == name for row in table(root)) for name in names) == kinds
-    for name in names:
+    for name in GALLERIES:
         Image.open(root / f"plots/gradcam/{name}.png").load()
 
 
 def test_the_same_inputs_give_the_same_bytes(root):
+    def outputs():
+        files = [*(root / "plots/gradcam").iterdir(), *(root / name for name in OUTPUTS)]
+        return {path: path.read_bytes() for path in files}
+
     run(PARAMS, root)
-    first = {path.name: path.read_bytes() for path in (root / "plots/gradcam").iterdir()}
+    first = outputs()
     run(PARAMS, root)
-    assert {path.name: path.read_bytes() for path in (root / "plots/gradcam").iterdir()} == first
+    assert outputs() == first
 
 
-def test_a_layer_whose_map_is_too_coarse_is_refused_before_anything_is_written(root):
-    with pytest.raises(Refusal, match=r"gradcam\.layer = 'layer4': its map is 2x2 .*: layer2, layer3$"):
-        run({**PARAMS, "gradcam": {"layer": "layer4", "images": 21}}, root)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layer": "layer3"}, r"gradcam\.layer = 'layer3': its map is 2x2 .*: layer2$"),
+        ({"faithfulness_images": 41}, r"gradcam\.faithfulness_images = 41: the test split has 40; lower it or raise"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(root, changes, message):
+    with pytest.raises(Refusal, match=message):
+        run({**PARAMS, "gradcam": BLOCK | changes}, root)
     assert not (root / "plots").exists()
+    assert not any((root / name).exists() for name in OUTPUTS)

@@ -1,5 +1,11 @@
-"""Grad-CAM: which places of an image speak for a class. Selvaraju et al. 2017, "Grad-CAM: Visual Explanations"."""
+"""Class activation maps: which places of an image speak for a class, by three rules.
 
+Grad-CAM: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization".
+HiResCAM: Draelos & Carin 2020, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural
+networks". LayerCAM: Jiang et al. 2021, "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization".
+"""
+
+from collections.abc import Callable
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -8,21 +14,35 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stages.common.corruption import CORRUPTIONS
 from stages.common.device import device
 from stages.common.model import Classifier
-from stages.common.params import Block, Refusal
+from stages.common.params import Block, Refusal, Seed
 
 Layer = Literal["layer2", "layer3", "layer4"]
+Method = Literal["grad_cam", "hirescam", "layer_cam"]
 
 STRIDE: dict[Layer, int] = {"layer2": 8, "layer3": 16, "layer4": 32}  # pixels of the upsampled image per cell
 SMALLEST_MAP = 4  # cells a side; a coarser map says nothing about where
 
+# What an activation weighs, given the gradient (N, K, h, w) of the class's logit by the activations.
+WEIGHTS: dict[Method, Callable[[Tensor], Tensor]] = {
+    "grad_cam": lambda gradient: gradient.mean(dim=(2, 3), keepdim=True),
+    "hirescam": lambda gradient: gradient,
+    "layer_cam": torch.relu,
+}
+TITLES: dict[Method, str] = {"grad_cam": "Grad-CAM", "hirescam": "HiResCAM", "layer_cam": "LayerCAM"}
+
 
 class GradCam(Block):
-    """`gradcam`: the layer whose activations are weighed, and how many images are shown in all."""
+    """`gradcam`: the layer whose activations are weighed, what is shown, and how many images the maps are tested on."""
 
     layer: Layer
-    images: Annotated[int, Field(ge=20, le=200)]
+    images: Annotated[int, Field(ge=20, le=200)]  # in the galleries of hits and misses together
+    corruption: Literal[*CORRUPTIONS]  # of the gallery that sets clean beside corrupted
+    severity: Annotated[int, Field(ge=1, le=5)]
+    faithfulness_images: Annotated[int, Field(ge=10, le=1000)]  # for deletion, insertion and the randomisation check
+    seed: Seed
 
 
 def map_size(layer: Layer, image_size: int) -> int:
@@ -45,23 +65,25 @@ def require_map(layer: Layer, image_size: int) -> None:
         )
 
 
-def grad_cam(
+def cams(
     model: Classifier, images: np.ndarray, classes: np.ndarray, layer: Layer, batch_size: int = 50
-) -> np.ndarray:
-    """For each image the evidence, place by place, for the class beside it: float32 maps (N, h, w), not negative.
+) -> dict[Method, np.ndarray]:
+    """For each image the evidence, place by place, for the class beside it: float32 maps (N, h, w), by method.
 
     images: uint8 (N, H, W, 3); classes: int64 (N,). A map is ReLU(sum over k of w_k A_k), with A_k the layer's
-    activations in evaluation mode and w_k the mean over places of the gradient of the class's logit by A_k. It is
-    zero everywhere when no place speaks for the class. Nothing but the activations needs a gradient, so a frozen
-    model will do.
+    activations in evaluation mode and w_k made of g_k, the gradient of the class's logit by A_k: its mean over places
+    (Grad-CAM), itself (HiResCAM) or ReLU(g_k) (LayerCAM). So no map is negative, and one is zero everywhere when no
+    place speaks for the class. Nothing but the activations needs a gradient: a frozen model will do.
     """
     where = device()
     model = model.to(where).eval()
     batches = zip(torch.from_numpy(images).split(batch_size), torch.from_numpy(classes).split(batch_size), strict=True)
-    return torch.cat([_maps(model, some.to(where), of.to(where), layer).cpu() for some, of in batches]).numpy()
+    maps = torch.cat([_maps(model, some.to(where), of.to(where), layer).cpu() for some, of in batches], dim=1)
+    return dict(zip(WEIGHTS, maps.numpy(), strict=True))
 
 
 def _maps(model: Classifier, images: Tensor, classes: Tensor, layer: Layer) -> Tensor:
+    """(methods, N, h, w), in the order of WEIGHTS."""
     kept = []
 
     def keep(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor:
@@ -76,15 +98,21 @@ def _maps(model: Classifier, images: Tensor, classes: Tensor, layer: Layer) -> T
     (activations,) = kept
     # In evaluation mode no logit depends on another image's activations: the sum's gradient is each one's own.
     (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), activations)
-    weights = gradient.mean(dim=(2, 3), keepdim=True)
-    return (weights * activations).sum(dim=1).relu().detach()
+    weighed = [(weight(gradient) * activations).sum(dim=1) for weight in WEIGHTS.values()]
+    return torch.stack(weighed).relu().detach()
 
 
 def heatmap(maps: np.ndarray, size: int) -> np.ndarray:
-    """Maps (N, h, w) interpolated to (N, size, size), each divided by its maximum: float32 in [0, 1].
-
-    A map that is zero everywhere stays so.
-    """
+    """Maps (N, h, w) interpolated to (N, size, size) and each `scaled`: float32 in [0, 1]."""
     smooth = F.interpolate(torch.from_numpy(maps)[:, None], size=(size, size), mode="bilinear")[:, 0]
-    peaks = smooth.amax(dim=(1, 2), keepdim=True)
-    return torch.where(peaks > 0, smooth / peaks, 0.0).numpy()
+    return scaled(smooth.numpy())
+
+
+def scaled(maps: np.ndarray) -> np.ndarray:
+    """Each map (h, w) of (N, h, w), not negative, divided by its maximum; one that is zero everywhere stays so.
+
+    >>> scaled(np.array([[[0.0, 0.5]], [[0.0, 0.0]]])).tolist()
+    [[[0.0, 1.0]], [[0.0, 0.0]]]
+    """
+    peaks = maps.max(axis=(1, 2), keepdims=True)
+    return np.divide(maps, peaks, out=np.zeros_like(maps), where=peaks > 0)

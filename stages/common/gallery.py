@@ -1,6 +1,7 @@
 """Images beside what speaks for their classes, as one PNG."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import NamedTuple
 
 import matplotlib
@@ -12,7 +13,8 @@ from PIL import Image
 TILE = 128
 GAP = 28  # between pictures
 SEAM = 4  # between the tiles of one picture
-HEADING, TITLE, CAPTION = 64, 28, 24  # heights of the lines of text
+HEADING, LINE, TITLE, CAPTION = 52, 20, 28, 24  # heights of the lines of text
+CHARACTER = 8  # width of one in the lines under the heading, on the safe side
 WIDTH = 900  # at most
 
 COLOURS = "inferno"  # its lightness rises evenly, so that it reads without colour vision too
@@ -21,11 +23,10 @@ DPI = 100
 
 
 class Picture(NamedTuple):
-    """image: uint8 (H, W, 3); maps: heat in [0, 1], (H, W), under the caption of each."""
+    """A title over tiles, uint8 (H, W, 3), side by side, each over its caption."""
 
-    image: np.ndarray
     title: str
-    maps: dict[str, np.ndarray]
+    tiles: list[tuple[str, np.ndarray]]
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -37,12 +38,15 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def draw_gallery(path: Path, heading: str, explanation: str, pictures: list[Picture]) -> None:
-    """Each picture enlarged, with its title above it and its overlays, captioned, to its right."""
-    tiles = 1 + max((len(picture.maps) for picture in pictures), default=1)
+    """Each picture enlarged, in as many columns as fit. explanation: the line under the heading, wrapped to fit."""
+    tiles = max((len(picture.tiles) for picture in pictures), default=2)
     block = (tiles * (TILE + SEAM) - SEAM + GAP, TITLE + TILE + CAPTION + GAP // 2)
-    columns = (WIDTH - GAP) // block[0]
+    columns = max((WIDTH - GAP) // block[0], 1)
     rows = -(-len(pictures) // columns)
-    width, height = GAP + columns * block[0], HEADING + rows * block[1] + GAP // 2
+    width = GAP + columns * block[0]
+    lines = wrap(explanation, (width - 2 * GAP) // CHARACTER)
+    top = HEADING + LINE * len(lines)
+    height = top + rows * block[1] + GAP // 2
     canvas = np.full((height, width, 3), 255, dtype=np.uint8)
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
 
@@ -50,16 +54,16 @@ def draw_gallery(path: Path, heading: str, explanation: str, pictures: list[Pict
         figure.text(x / width, 1 - y / height, text, fontsize=size * 72 / DPI, va="center", **style)
 
     write(GAP, GAP, heading if pictures else f"{heading}: there are none", 19, weight="bold")
-    write(GAP, GAP + 24, explanation, 14, color="0.35")
-    for index, (image, title, maps) in enumerate(pictures):
+    for number, line in enumerate(lines):
+        write(GAP, HEADING + LINE * number, line, 14, color="0.35")
+    for index, picture in enumerate(pictures):
         row, column = divmod(index, columns)
-        x, y = GAP + column * block[0], HEADING + row * block[1] + TITLE
-        write(x, y - TITLE / 2, title, 15)
-        canvas[y : y + TILE, x : x + TILE] = _enlarged(image)
-        for caption, heat in maps.items():
-            x += TILE + SEAM
-            canvas[y : y + TILE, x : x + TILE] = _enlarged(overlay(image, heat))
+        x, y = GAP + column * block[0], top + row * block[1] + TITLE
+        write(x, y - TITLE / 2, picture.title, 15)
+        for caption, image in picture.tiles:
+            canvas[y : y + TILE, x : x + TILE] = _enlarged(image)
             write(x + TILE / 2, y + TILE + CAPTION / 2, caption, 13, color="0.35", ha="center")
+            x += TILE + SEAM
     figure.figimage(canvas)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})

@@ -1,6 +1,8 @@
-"""Which test images to look at: typical hits, the most confident misses, and the most confused pairs of classes."""
+"""Which test images to look at: typical hits, confident misses, confused pairs of classes, and what a page browses."""
 
 import numpy as np
+
+BROWSED_MISSES, BROWSED_HITS = 600, 300  # at most: what a page of a few megabytes can hold
 
 
 def choose(labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, images: int) -> dict[str, np.ndarray]:
@@ -28,6 +30,19 @@ def choose(labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, im
         "confident_misses": confident,
         "confused_pairs": _in_turn([_typical(group, confidence) for group in by_pair if len(group)], 2, shown // 2),
     }
+
+
+def browse(labels: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Rows, ascending, of what an interactive page lets its reader look through: misses and hits, typical ones first.
+
+    Up to BROWSED_MISSES misses, the pairs (true, predicted) in turn, and up to BROWSED_HITS hits, the classes in turn.
+    """
+    pairs = labels * (1 + max(labels.max(), predicted.max())) + predicted
+    cells = [np.flatnonzero(pairs == pair) for pair in np.unique(pairs)]
+    cells = [(_typical(rows, confidence), labels[rows[0]] == predicted[rows[0]]) for rows in cells]
+    misses = _in_turn([rows for rows, hit in cells if not hit], 1, BROWSED_MISSES)
+    hits = _in_turn([rows for rows, hit in cells if hit], 1, BROWSED_HITS)
+    return np.sort(np.concatenate([misses, hits]))
 
 
 def _typical(rows: np.ndarray, confidence: np.ndarray) -> np.ndarray:

@@ -3,13 +3,25 @@ import re
 import numpy as np
 import pytest
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import LayerActivation, LayerGradCam, LayerGradientXActivation
 
-from stages.common.cam import GradCam, grad_cam, heatmap, map_size, require_map
+from stages.common.cam import GradCam, cams, heatmap, map_size, require_map
 from stages.common.model import Classifier, Head
 from stages.common.params import Refusal, parse
 
 LAYERS = ["layer2", "layer3", "layer4"]
+BLOCK = {
+    "layer": "layer3",
+    "images": 24,
+    "corruption": "gaussian_noise",
+    "severity": 3,
+    "faithfulness_images": 100,
+    "seed": 0,
+}
+
+
+def grad_cam(*args, **kwargs):
+    return cams(*args, **kwargs)["grad_cam"]
 
 
 def layer_of(model, name):
@@ -36,6 +48,25 @@ def test_maps_agree_with_captum(model, images, classes, layer):
     assert maps.dtype == np.float32
     assert maps.any(axis=(1, 2)).sum() >= 2  # a comparison of zeros would prove nothing
     np.testing.assert_allclose(maps, expected[:, 0].detach().numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    ("method", "weights"),
+    [("hirescam", lambda gradient: gradient), ("layer_cam", lambda gradient: np.maximum(gradient, 0))],
+)
+def test_the_other_methods_agree_with_captum_s_activations_and_gradients(
+    model, images, classes, layer, method, weights
+):
+    inputs, target = torch.from_numpy(images[:6]).float(), torch.from_numpy(classes)
+    activations = LayerActivation(model, layer_of(model, layer)).attribute(inputs).detach().numpy()
+    product = LayerGradientXActivation(model, layer_of(model, layer)).attribute(inputs.requires_grad_(), target)
+    gradient = np.divide(product.detach().numpy(), activations, out=np.zeros_like(activations), where=activations > 0)
+    expected = np.maximum((weights(gradient) * activations).sum(axis=1), 0)
+    maps = cams(model, images[:6], classes, layer)[method]
+    assert maps.dtype == np.float32
+    assert maps.any(axis=(1, 2)).sum() >= 2
+    np.testing.assert_allclose(maps, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -87,6 +118,18 @@ def test_map_size_is_that_of_the_map(images, layer, image_size):
     assert grad_cam(model, images[:1], np.zeros(1, dtype=np.int64), layer).shape == (1, size, size)
 
 
+@pytest.mark.parametrize("method", ["grad_cam", "hirescam", "layer_cam"])
+def test_no_map_is_negative(model, images, classes, method):
+    assert (cams(model, images[:6], classes, "layer2")[method] >= 0).all()
+
+
+def test_at_layer4_with_a_linear_head_grad_cam_and_hirescam_are_the_same_map(images):
+    model = Classifier(Head(hidden=[], dropout=0), ["plane", "bird"], image_size=64)
+    maps = cams(model, images[:5], np.zeros(5, dtype=np.int64), "layer4")
+    assert maps["grad_cam"].any()
+    np.testing.assert_allclose(maps["hirescam"], maps["grad_cam"], rtol=0, atol=1e-6)
+
+
 def test_a_heatmap_is_scaled_to_its_own_maximum():
     maps = np.zeros((2, 2, 2), dtype=np.float32)
     maps[0, 0, 0], maps[1, 1, 1] = 4, 0.5
@@ -116,14 +159,25 @@ def test_a_coarser_map_is_refused_in_a_line_that_names_what_is_allowed(layer, im
 @pytest.mark.parametrize(
     ("block", "key"),
     [
-        ({"layer": "layer1", "images": 24}, "gradcam.layer"),
-        ({"layer": "layer3", "images": 19}, "gradcam.images"),
-        ({"layer": "layer3", "images": 201}, "gradcam.images"),
-        ({"layer": "layer3", "images": "24"}, "gradcam.images"),
-        ({"layer": "layer3"}, "gradcam.images"),
-        ({"layer": "layer3", "images": 24, "alpha": 1}, "gradcam.alpha"),
+        ({"layer": "layer1"}, "gradcam.layer = 'layer1'"),
+        ({"images": 19}, "gradcam.images = 19"),
+        ({"images": 201}, "gradcam.images = 201"),
+        ({"images": "24"}, "gradcam.images = '24'"),
+        ({"corruption": "rain"}, "gradcam.corruption = 'rain'"),
+        ({"severity": 0}, "gradcam.severity = 0"),
+        ({"severity": 6}, "gradcam.severity = 6"),
+        ({"faithfulness_images": 9}, "gradcam.faithfulness_images = 9"),
+        ({"faithfulness_images": 1001}, "gradcam.faithfulness_images = 1001"),
+        ({"seed": -1}, "gradcam.seed = -1"),
+        ({"alpha": 1}, "gradcam.alpha is not a known parameter"),
     ],
 )
 def test_a_bad_block_is_refused_by_key(block, key):
     with pytest.raises(Refusal, match=re.escape(key)):
-        parse({"gradcam": block}, "gradcam", GradCam)
+        parse({"gradcam": BLOCK | block}, "gradcam", GradCam)
+
+
+def test_every_key_of_the_block_is_needed():
+    for key in BLOCK:
+        with pytest.raises(Refusal, match=rf"gradcam\.{key} is missing"):
+            parse({"gradcam": {name: value for name, value in BLOCK.items() if name != key}}, "gradcam", GradCam)

@@ -6,14 +6,16 @@ from PIL import Image
 from stages.common.gallery import OPACITY, TILE, Picture, draw_gallery, overlay
 
 
-def picture(seed=0, maps=("for cat", "for dog")):
-    rng = np.random.default_rng(seed)
-    image = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    return Picture(image, "cat / dog  p=0.98", {caption: rng.random((32, 32)) for caption in maps})
+def noise(seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+
+
+def picture(seed=0, tiles=3):
+    return Picture("cat / dog  p=0.98", [(f"for {tile}", noise([seed, tile])) for tile in range(tiles)])
 
 
 def test_no_heat_leaves_the_image_in_grey():
-    image = picture().image
+    image = noise()
     grey = np.asarray(Image.fromarray(image).convert("L"))
     np.testing.assert_array_equal(overlay(image, np.zeros((32, 32))), np.stack([grey] * 3, axis=-1))
 
@@ -24,17 +26,28 @@ def test_full_heat_is_the_brightest_colour_over_the_grey():
     np.testing.assert_array_equal(overlay(black, np.ones((32, 32)))[0, 0], np.round(255 * OPACITY * brightest))
 
 
-def test_every_picture_and_each_of_its_overlays_is_in_the_gallery_enlarged(tmp_path):
-    pictures = [picture(seed) for seed in range(5)]
+@pytest.mark.parametrize("tiles", [2, 3, 5])
+def test_every_tile_is_in_the_gallery_once_and_enlarged(tmp_path, tiles):
+    pictures = [picture(seed, tiles) for seed in range(4)]
     draw_gallery(tmp_path / "gallery.png", "Misses", "true / predicted", pictures)
     with Image.open(tmp_path / "gallery.png") as file:
         gallery = np.asarray(file.convert("RGB"))
-    for image, _, maps in pictures:
-        for tile in (image, *(overlay(image, heat) for heat in maps.values())):
-            enlarged = tile.repeat(TILE // 32, axis=0).repeat(TILE // 32, axis=1)
-            corners = np.argwhere((gallery[: -TILE + 1, : -TILE + 1] == enlarged[0, 0]).all(axis=-1))
-            found = [(gallery[y : y + TILE, x : x + TILE] == enlarged).all() for y, x in corners]
-            assert sum(found) == 1
+    for _, image in (tile for picture in pictures for tile in picture.tiles):
+        enlarged = image.repeat(TILE // 32, axis=0).repeat(TILE // 32, axis=1)
+        corners = np.argwhere((gallery[: -TILE + 1, : -TILE + 1] == enlarged[0, 0]).all(axis=-1))
+        found = [(gallery[y : y + TILE, x : x + TILE] == enlarged).all() for y, x in corners]
+        assert sum(found) == 1
+
+
+def test_a_long_explanation_is_wrapped_rather_than_cut(tmp_path):
+    heights = []
+    for words in (5, 60):
+        draw_gallery(tmp_path / "gallery.png", "Misses", "word " * words, [picture()])
+        with Image.open(tmp_path / "gallery.png") as gallery:
+            heights.append(gallery.height)
+            right = np.asarray(gallery.convert("L"))[:, -10:]
+        assert (right == 255).all()
+    assert heights[1] > heights[0]
 
 
 def test_the_same_pictures_give_the_same_bytes(tmp_path):

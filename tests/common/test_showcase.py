@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.common.showcase import choose
+from stages.common.showcase import BROWSED_HITS, BROWSED_MISSES, browse, choose
 
 
 def outcomes(*runs):
@@ -79,3 +79,31 @@ def test_what_runs_out_is_made_up_for(hits, misses, expected):
     chosen = choose(labels, predicted, rng.random(hits + misses), 24)
     assert tuple(len(chosen[kind]) for kind in ("hits", "confident_misses", "confused_pairs")) == expected
     assert len(set(np.concatenate(list(chosen.values())))) == sum(expected)
+
+
+def test_browsing_spreads_over_the_confusion_cells_and_the_classes_of_hits():
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(0, 4, (2, 8000))
+    predicted[labels == 0] = 1  # one cell of some 2,000 misses, beside nine of some 500
+    rows = browse(labels, predicted, rng.random(8000))
+    assert len(rows) == BROWSED_MISSES + BROWSED_HITS
+    assert (np.diff(rows) > 0).all()
+    cells, counts = np.unique(np.stack([labels, predicted])[:, rows], axis=1, return_counts=True)
+    hit = cells[0] == cells[1]
+    assert counts[hit].tolist() == 3 * [BROWSED_HITS // 3]  # class 0 is never right
+    assert counts[~hit].tolist() == 10 * [BROWSED_MISSES // 10]
+
+
+def test_browsing_shows_every_miss_when_there_are_few_and_typical_hits():
+    labels, predicted, confidence = outcomes((0, 0, np.linspace(0, 1, 401)), (1, 1, [0.5]), (1, 0, [0.9]))
+    rows = browse(labels, predicted, confidence)
+    assert rows.tolist() == [
+        *range(51, 350),
+        401,
+        402,
+    ]  # the 299 nearest to the median, row 200, the other hit, the miss
+
+
+@pytest.mark.parametrize("guess", [0, 1])
+def test_browsing_works_without_misses_and_without_hits(guess):
+    assert browse(*outcomes((0, guess, [0.5, 0.25, 0.75]))).tolist() == [0, 1, 2]
