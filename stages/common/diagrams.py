@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from statistics import fmean
 from typing import Any
+
+from stages.common.robustness import counted, means
 
 Row = Mapping[str, str]
 
-MEAN = "mean of all"  # stands in the column `corruption`
-MEASURES = ("accuracy", "ece_before", "ece_after")
+MEAN = "mean"  # stands in the column `corruption`
 
 
 def confusion_table(rows: list[Row], classes: list[str]) -> list[dict[str, Any]]:
@@ -33,30 +33,24 @@ def confusion_table(rows: list[Row], classes: list[str]) -> list[dict[str, Any]]
 
 
 def corruption_table(rows: list[Row]) -> list[dict[str, Any]]:
-    """Accuracy and ECE by severity for each corruption and for the mean of all, each starting from the clean images.
+    """Accuracy and ECE by severity for each corruption and for the mean, each starting from the clean images.
 
-    rows: variant, corruption, severity, images (how many) and MEASURES; those of severity 0 are the clean images.
+    rows: as in stages.common.robustness, which says over what the mean is taken; the group of the mean is that of the
+    conditions in it.
     """
     table = []
     for variant in _distinct(rows, "variant"):
-        clean = [row for row in rows if row["variant"] == variant and int(row["severity"]) == 0]
-        corrupted = [row for row in rows if row["variant"] == variant and int(row["severity"]) > 0]
-        curves = {MEAN: corrupted}
-        for row in corrupted:
-            curves.setdefault(row["corruption"], []).append(row)
+        of_variant = [row for row in rows if row["variant"] == variant]
+        clean = [row for row in of_variant if int(row["severity"]) == 0]
+        curves = {MEAN: counted(of_variant)}
+        for row in of_variant:
+            if int(row["severity"]) > 0:
+                curves.setdefault(row["corruption"], []).append(row)
         for corruption, curve in curves.items():
             for severity in sorted({int(row["severity"]) for row in clean + curve}):
                 at = [row for row in clean + curve if int(row["severity"]) == severity]
-                means = {measure: fmean(float(row[measure]) for row in at) for measure in MEASURES}
-                table.append(
-                    {
-                        "variant": variant,
-                        "corruption": corruption,
-                        "severity": severity,
-                        "images": int(at[0]["images"]),
-                        **means,
-                    }
-                )
+                place = {"variant": variant, "corruption": corruption, "group": curve[0]["group"], "severity": severity}
+                table.append({**place, "images": int(at[0]["images"]), **means(at)})
     return table
 
 

@@ -1,14 +1,17 @@
-"""The two pictures that README and the model card show: reliability diagrams, and what corruption costs."""
+"""The pictures that README and the model card show: how honest the probabilities are, and what corruption costs."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from PIL import Image
 
 Row = Mapping[str, Any]  # cells are text as read or numbers: both go through float()
 
@@ -16,26 +19,32 @@ COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7")  # of the variants; Okabe
 MARKERS = ("o", "s", "^", "D")
 ACCURACY, OVER, UNDER, SHARE = "#A6CBE3", "#D55E00", "#009E73", "#3B3B3B"
 GREY = "#666666"
+BAND = "#E3E3E3"  # what a perfectly calibrated model may show
+ACCURACIES, ERRORS = "YlGnBu_r", "Oranges"  # colour maps: the darker the worse
 RARE = 0.01  # share of the images below which a bin says little
 PALE = 0.3
 TEXT = {"fontsize": 9}
 
 
-def reliability_figure(rows: list[Row], summary: Mapping[str, Mapping[str, float]]) -> Figure:
+def reliability_figure(rows: list[Row], calibration: Mapping[str, Mapping[str, Any]]) -> Figure:
     """A panel per variant, before scaling above after: accuracy in each bin against its mean confidence.
 
     rows: variant, calibration (before, after), bin_lower, bin_upper, confidence, accuracy and count; a bin whose count
-    is 0 is not drawn. summary: `ece_before` and `ece_after` of each variant.
+    is 0 is not drawn. calibration: of each variant, before and after, its `ece` and the `null` band of it.
     """
     variants = list(dict.fromkeys(row["variant"] for row in rows))
-    figure = Figure(figsize=(2.9 * len(variants) + 0.6, 6.0), layout="constrained")
+    figure = Figure(figsize=(2.9 * len(variants) + 0.6, 6.4), layout="constrained")
     panels = figure.subplots(2, len(variants), sharex=True, sharey=True, squeeze=False)
-    for line, calibration in zip(panels, ("before", "after"), strict=True):
-        line[0].set_ylabel(f"{calibration} scaling\naccuracy", **TEXT)
+    for line, side in zip(panels, ("before", "after"), strict=True):
+        line[0].set_ylabel(f"{side} scaling\naccuracy", **TEXT)
         for panel, variant in zip(line, variants, strict=True):
-            bins = [row for row in rows if (row["variant"], row["calibration"]) == (variant, calibration)]
+            bins = [row for row in rows if (row["variant"], row["calibration"]) == (variant, side)]
             draw_reliability(panel, [row for row in bins if int(row["count"])])
-            panel.set_title(f"{variant}: ECE {summary[variant][f'ece_{calibration}']:.4f}", fontsize=10, weight="bold")
+            scores = calibration[variant][side]
+            chance = scores["null"]["ece"]
+            panel.set_title(f"{variant}: ECE {scores['ece']:.4f}", fontsize=10, weight="bold", pad=17)
+            text = f"by chance alone {chance['mean']:.4f}, rarely above {chance['upper']:.4f}"
+            panel.text(0.5, 1.02, text, transform=panel.transAxes, ha="center", va="bottom", color=GREY, fontsize=8)
     for panel in panels[1]:
         panel.set_xlabel("confidence", **TEXT)
     legend = [
@@ -67,42 +76,129 @@ def draw_reliability(axes: Axes, bins: list[Row]) -> None:
     axes.tick_params(labelsize=8)
 
 
-def corruption_figure(rows: list[Row]) -> Figure:
-    """Accuracy by severity, and ECE before and after scaling; severity 0 is the clean images.
+def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Accuracy by severity, and ECE before and after scaling over the band that chance alone explains.
 
-    rows: variant, severity, accuracy, ece_before and ece_after.
+    robustness: metrics/robustness.json. Severity 0 is the clean images.
     """
-    variants = list(dict.fromkeys(row["variant"] for row in rows))
-    severities = sorted({int(row["severity"]) for row in rows})
-    figure = Figure(figsize=(9.3, 3.6), layout="constrained")
+    severities = [int(severity) for severity in next(iter(robustness.values()))["by_severity"]]
+    figure = Figure(figsize=(9.3, 4.3), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for variant, colour, marker in zip(variants, cycle(COLOURS), cycle(MARKERS), strict=False):
-        curve = [row for row in rows if row["variant"] == variant]
-        severity = [int(row["severity"]) for row in curve]
-        style = {"color": colour, "marker": marker, "markersize": 5}
-        left.plot(severity, [float(row["accuracy"]) for row in curve], label=variant, **style)
-        right.plot(
-            severity, [float(row["ece_before"]) for row in curve], linestyle="--", markerfacecolor="white", **style
-        )
-        right.plot(severity, [float(row["ece_after"]) for row in curve], **style)
-    left.set(title="accuracy", ylim=(0, 1))
-    right.set(title="expected calibration error")
+    curves = {variant: list(scores["by_severity"].values()) for variant, scores in robustness.items()}
+    chance = [max(curve[place]["ece_null_upper"] for curve in curves.values()) for place in range(len(severities))]
+    right.fill_between(severities, chance, color=BAND, linewidth=0)
+    for (variant, curve), colour, marker in zip(curves.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        style = {"color": colour, "marker": marker, "markersize": 5, "clip_on": False, "zorder": 3}
+        corrupted = robustness[variant]["corrupted"]
+        label = f"{variant}: {100 * corrupted['accuracy']:.1f} %"
+        left.plot(severities, [at["accuracy"] for at in curve], label=label, **style)
+        before, after = ([at[side] for at in curve] for side in ("ece_before", "ece_after"))
+        right.plot(severities, before, linestyle="--", markerfacecolor="white", **style)
+        label = f"{variant}: {corrupted['ece_after']:.3f}, before scaling {corrupted['ece_before']:.3f}"
+        right.plot(severities, after, label=label, **style)
+    left.set_title("Which depth is most robust?\naccuracy", fontsize=11)
+    right.set_title("Does calibration survive?\nexpected calibration error", fontsize=11)
+    left.set_ylim(0, 1)
     right.set_ylim(bottom=0)
-    for axes in (left, right):
+    for axes, place in ((left, "lower left"), (right, "upper left")):
         axes.set_xticks(severities, ["clean" if severity == 0 else str(severity) for severity in severities])
-        axes.set_xlabel("severity, mean over corruptions", **TEXT)
+        axes.set_xlabel("severity of corruption", **TEXT)
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+        axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(title="mean under corruption", title_fontsize=8, fontsize=8, loc=place, frameon=False)
     scaling = [
-        Line2D([], [], color=GREY, linestyle="--", marker="o", markerfacecolor="white", label="before scaling"),
         Line2D([], [], color=GREY, marker="o", label="after scaling"),
+        Line2D([], [], color=GREY, linestyle="--", marker="o", markerfacecolor="white", label="before scaling"),
+        Patch(color=BAND, label="what perfectly calibrated probabilities may show by chance"),
     ]
-    handles = [*left.get_lines(), *scaling]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, **TEXT)
+    figure.legend(handles=scaling, loc="outside lower center", ncols=len(scaling), frameon=False, **TEXT)
+    return figure
+
+
+def corruption_map_figure(rows: list[Row]) -> Figure:
+    """A panel per variant, accuracy above ECE after scaling: a cell per corruption and severity, with its number.
+
+    rows: variant, corruption, group, severity, accuracy, ece_after and ece_null_upper. A cell whose ECE chance alone
+    may give stays white. A line divides the groups of corruptions.
+    """
+    rows = [row for row in rows if int(row["severity"]) > 0]
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
+    groups = {row["corruption"]: row["group"] for row in rows}
+    names = sorted(groups, key=lambda name: ("benchmark", "extra", "own").index(groups[name]))
+    severities = sorted({int(row["severity"]) for row in rows})
+    cells = {(row["variant"], row["corruption"], int(row["severity"])): row for row in rows}
+    figure = Figure(figsize=(9.3, 1.6 + 0.46 * len(names)), layout="constrained")
+    panels = figure.subplots(2, len(variants), sharex=True, sharey=True, squeeze=False)
+    highest = max(float(row["ece_after"]) for row in rows)
+    for line, (measure, title, colours, top) in zip(
+        panels,
+        (("accuracy", "accuracy, %", ACCURACIES, 1.0), ("ece_after", "ECE after scaling, %", ERRORS, highest)),
+        strict=True,
+    ):
+        for panel, variant in zip(line, variants, strict=True):
+            values = np.array([[float(cells[variant, n, s][measure]) for s in severities] for n in names])
+            chance = np.array([[float(cells[variant, n, s]["ece_null_upper"]) for s in severities] for n in names])
+            shown = np.ma.masked_where(values <= chance, values) if measure == "ece_after" else values
+            image = panel.imshow(shown, cmap=colours, vmin=0, vmax=top, aspect="auto")
+            for (down, right), value in np.ndenumerate(values):
+                light = np.ma.is_masked(shown[down, right]) or np.mean(image.to_rgba(value)[:3]) > 0.5
+                text = {"ha": "center", "va": "center", "fontsize": 8, "color": "black" if light else "white"}
+                panel.text(right, down, f"{100 * value:.{0 if measure == 'accuracy' else 1}f}", **text)
+            panel.set_title(f"{variant}: {title}", fontsize=10, weight="bold")
+            panel.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
+            panel.set_xticks(range(len(severities)), severities, fontsize=8)
+            panel.tick_params(length=0)
+            for down in range(1, len(names)):
+                if groups[names[down]] != groups[names[down - 1]]:
+                    panel.axhline(down - 0.5, color="black", linewidth=1.2)
+    for panel in panels[1]:
+        panel.set_xlabel("severity", **TEXT)
+    present = dict.fromkeys(groups[name] for name in names)
+    told = {
+        "benchmark": "the benchmark's, which count in the means",
+        "extra": "its extra ones",
+        "own": "the study's own",
+    }
+    figure.supxlabel(
+        f"From the top: {'; '.join(told[group] for group in present)}. White: chance alone may give that ECE.",
+        fontsize=9,
+    )
+    return figure
+
+
+def by_corruption_figure(
+    robustness: Mapping[str, Mapping[str, Any]], published: Mapping[str, Mapping[str, Any]]
+) -> Figure:
+    """A line per corruption: the accuracy of each variant, and in grey what others published of their models.
+
+    robustness: metrics/robustness.json; published: of stages.common.published. Means over the severities; the
+    corruption that costs the variants least comes first.
+    """
+    measured = [scores["by_corruption"] for scores in robustness.values()]
+    names = sorted(measured[0], key=lambda name: sum(scores[name]["accuracy"] for scores in measured))
+    figure = Figure(figsize=(9.3, 1.3 + 0.26 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    lines = range(len(names))
+    for (model, scores), marker in zip(published.items(), ("|", "x"), strict=False):
+        places = [scores["by_corruption"].get(name) for name in names]
+        style = {"linestyle": "none", "marker": marker, "markersize": 9, "markeredgewidth": 1.8, "color": GREY}
+        axes.plot(places, lines, label=f"published: {model}", **style)
+    for (variant, scores), colour, marker in zip(robustness.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        places = [scores["by_corruption"][name]["accuracy"] for name in names]
+        axes.plot(places, lines, linestyle="none", marker=marker, markersize=6, color=colour, label=variant)
+    axes.set_yticks(lines, [name.replace("_", " ") for name in names], **TEXT)
+    axes.set_xlabel("accuracy, mean over the severities", **TEXT)
+    axes.grid(color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=5, frameon=False, **TEXT)
     return figure
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """The same figure gives the same bytes."""
+    """In 256 colours, a third of the size. The same figure gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    picture = BytesIO()
+    figure.savefig(picture, dpi=120)
+    Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -1,13 +1,12 @@
 """The model card: a template filled with what was measured. No figure is typed into it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.common.diagrams import MEAN
-from stages.common.results_table import Summary, Training, results_table
+from stages.common.results_table import results_table
 from stages.common.variants import VARIANTS, Variant
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -21,12 +20,46 @@ def percent(share: float | str) -> str:
     return f"{100 * float(share):.2f} %"
 
 
+def share(part: float | str) -> str:
+    """A level or a part of a whole, without decimals.
+
+    >>> share(0.95)
+    '95 %'
+    """
+    return f"{100 * float(part):.0f} %"
+
+
 def fixed(value: float | str) -> str:
     """
     >>> fixed(0.0061499)
     '0.0061'
     """
     return f"{float(value):.4f}"
+
+
+def signed(difference: float | str) -> str:
+    """
+    >>> signed(0.0061499), signed(-0.00001)
+    ('+0.0061', '+0.0000')
+    """
+    return f"{float(difference):+z.4f}"
+
+
+def points(difference: float | str) -> str:
+    """A difference of shares in percentage points.
+
+    >>> points(-0.0123)
+    '-1.23'
+    """
+    return f"{100 * float(difference):+z.2f}"
+
+
+def interval(bounds: Mapping[str, Any], show: Callable[[Any], str] = signed) -> str:
+    """
+    >>> interval({"low": -0.01, "high": 0.02})
+    '-0.0100 to +0.0200'
+    """
+    return f"{show(bounds['low'])} to {show(bounds['high'])}"
 
 
 def seconds(value: float | str) -> str:
@@ -67,17 +100,15 @@ def leaves(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def render_card(
     freeze: Variant,
     params: Mapping[str, Any],
-    summary: Summary,
-    training: Training,
-    calibration: Mapping[str, Any],
-    robustness: list[Mapping[str, Any]],
-    cams: list[Mapping[str, str]],
-    export: Mapping[str, Any],
+    figures: Mapping[str, Mapping[str, Any]],
+    tables: Mapping[str, list[Mapping[str, Any]]],
+    published: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """The card of variant `freeze` in Markdown, under a Hugging Face metadata head.
 
-    params: the blocks data, backbone, train, calibrate and corrupt_eval. The tables are as in metrics/*.json,
-    plots/corruption.csv (robustness) and results/gradcam.csv.
+    params: the blocks data, backbone, train, calibrate, corrupt_eval, adversarial and gradcam. figures: what
+    metrics/*.json hold, and tables: the rows of metrics/*.csv, both by the name of the file without its ending.
+    published: of stages.common.published.
     Raises jinja2.UndefinedError when a figure that the card quotes is absent.
     """
     environment = Environment(
@@ -87,18 +118,18 @@ def render_card(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for filter_ in (percent, fixed, seconds, setting, leaves):
+    for filter_ in (percent, share, fixed, signed, points, interval, seconds, setting, leaves):
         environment.filters[filter_.__name__] = filter_
+    summary = figures["summary"]
     return environment.get_template("MODEL_CARD.md.j2").render(
+        **figures,
+        tables=tables,
         freeze=freeze,
         params=params,
-        summary=summary,
-        training=training,
-        calibration=calibration,
-        robustness=robustness,
-        cams=cams,
-        export=export,
         variants=[{"name": variant, **summary[variant]} for variant in VARIANTS],
-        mean=MEAN,
-        results_table=results_table(summary, training),
+        literature=published,
+        results_table=results_table(summary, figures["training"]),
+        percent=percent,
+        fixed=fixed,
+        points=points,
     )

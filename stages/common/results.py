@@ -13,14 +13,18 @@ Row = dict[str, str]  # a line of a CSV as text: what is copied keeps every digi
 
 
 class Results(NamedTuple):
-    """The dicts have a key per variant; the tables have a column `variant`. Formats are in the stages that write."""
+    """What was measured of every variant has a key or a column `variant` for each. Formats: the stages that write."""
 
     calibration: dict[str, dict[str, Any]]
     training: dict[str, dict[str, Any]]  # and `features`: the seconds of the pass that all variants share
+    comparison: dict[str, Any]  # of each pair of variants, on the same test images
+    adversarial_checks: dict[str, dict[str, Any]]
+    attribution: dict[str, Any]
     export: dict[str, Any]
     reliability: list[Row]  # a row per variant, before or after scaling, and bin
     confusion: list[Row]  # a row per variant and test image
     corruption: list[Row]  # a row per variant, corruption and severity; severity 0 is the clean images, once
+    adversarial: list[Row]  # a row per variant, attack and epsilon
     curves: list[Row]  # a row per variant, phase and epoch
     cams: list[Row]  # a row per picture in the galleries of the published variant
 
@@ -45,10 +49,14 @@ def load_results(root: Path) -> Results:
             "features": _read_json(results / "training/features.json", "features"),
             **figures("training/{}.json", "train_{}"),
         },
+        comparison=_read_json(results / "comparison.json", "compare"),
+        adversarial_checks=figures("adversarial/{}.json", "adversarial@{}"),
+        attribution=_read_json(results / "attribution.json", "gradcam"),
         export=_read_json(results / "export.json", "export"),
         reliability=table("calibration/{}_reliability.csv", "calibrate@{}"),
         confusion=table("calibration/{}_confusion.csv", "calibrate@{}"),
         corruption=table("corruption/{}.csv", "corrupt_eval@{}"),
+        adversarial=table("adversarial/{}.csv", "adversarial@{}"),
         curves=table("training/{}.csv", "train_{}"),
         cams=_read_csv(results / "gradcam.csv", "gradcam"),
     )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
+from stages.common.robustness import counted
+
 
 def summarise(
     calibration: Mapping[str, Mapping[str, Any]],
@@ -13,8 +15,8 @@ def summarise(
     """Per variant: what it got right on the test images, how honest its probabilities are, and what it cost.
 
     Accuracy, ECE and macro F1 in [0, 1], NLL in nats, Brier in [0, 2]; `before` and `after` temperature scaling.
-    `corrupted_*` are means over every corruption and severity, without the clean images. `train_seconds` counts the
-    pass through the frozen backbone that the three variants share, as each alone would need it.
+    `corrupted_*` are means over the conditions that `robustness.counted` counts. `train_seconds` counts the pass
+    through the frozen backbone that the three variants share, as each alone would need it.
     """
     return {
         variant: {
@@ -36,7 +38,7 @@ def summarise(
 
 
 def _corrupted(rows: list[Mapping[str, str]], variant: str, column: str) -> float:
-    return fmean(float(row[column]) for row in rows if row["variant"] == variant and int(row["severity"]) > 0)
+    return fmean(float(row[column]) for row in counted(row for row in rows if row["variant"] == variant))
 
 
 def per_class_table(calibration: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,9 +7,11 @@ def seen(variant, actual, predicted):
     return {"variant": variant, "actual": actual, "predicted": predicted}
 
 
-def condition(variant, corruption, severity, accuracy):
-    measures = {"accuracy": str(accuracy), "ece_before": str(accuracy / 10), "ece_after": str(accuracy / 100)}
-    return {"variant": variant, "corruption": corruption, "severity": str(severity), "images": "50", **measures}
+def condition(variant, corruption, severity, accuracy, group="benchmark"):
+    place = {"variant": variant, "corruption": corruption, "group": group, "severity": str(severity), "images": "50"}
+    names = ("ece_before", "ece_after", "ece_null_mean", "ece_null_upper")
+    errors = {name: str(accuracy / 10**power) for power, name in enumerate(names, start=1)}
+    return {**place, "accuracy": str(accuracy), **errors}
 
 
 def test_a_confusion_cell_is_a_share_of_its_actual_class():
@@ -43,6 +45,17 @@ def test_every_curve_starts_from_the_clean_images_and_the_mean_comes_first():
     accuracies = [row["accuracy"] for row in corruption_table(rows)]
     assert accuracies == pytest.approx([0.9, (0.8 + 0.4) / 2, 0.9, 0.8, 0.9, 0.4])
     assert corruption_table(rows)[1]["ece_after"] == pytest.approx((0.8 + 0.4) / 2 / 100)
+
+
+def test_the_mean_leaves_out_what_is_not_the_benchmark_s_and_its_curve_is_drawn_all_the_same():
+    rows = [
+        condition("fc", "clean", 0, 0.9, "clean"),
+        condition("fc", "fog", 1, 0.8),
+        condition("fc", "ice", 1, 0, "own"),
+    ]
+    table = {(row["corruption"], row["severity"]): row for row in corruption_table(rows)}
+    assert (table[MEAN, 1]["accuracy"], table["ice", 1]["accuracy"]) == (0.8, 0)
+    assert (table[MEAN, 1]["group"], table["ice", 0]["group"]) == ("benchmark", "own")
 
 
 def test_a_variant_without_some_corruption_keeps_its_own_mean():

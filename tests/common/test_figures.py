@@ -3,11 +3,22 @@ from io import BytesIO
 import pytest
 from matplotlib.colors import to_rgba
 
-from stages.common.figures import OVER, PALE, UNDER, corruption_figure, reliability_figure, save_png
+from stages.common.figures import (
+    GREY,
+    OVER,
+    PALE,
+    UNDER,
+    by_corruption_figure,
+    corruption_figure,
+    corruption_map_figure,
+    reliability_figure,
+    save_png,
+)
 
-SUMMARY = {
-    "fc": {"ece_before": 0.1234, "ece_after": 0.0567},
-    "full": {"ece_before": 0.0345, "ece_after": 0.0089},
+CHANCE = {"null": {"ece": {"mean": 0.0046, "upper": 0.0066}}}
+CALIBRATION = {
+    "fc": {"before": {"ece": 0.1234, **CHANCE}, "after": {"ece": 0.0567, **CHANCE}},
+    "full": {"before": {"ece": 0.0345, **CHANCE}, "after": {"ece": 0.0089, **CHANCE}},
 }
 
 
@@ -29,16 +40,16 @@ def bins(variant, calibration, *accuracies, counts=(0, 5, 995)):
 
 @pytest.fixture
 def rows():
-    return [row for v in SUMMARY for c in ("before", "after") for row in bins(v, c, 0, 0.9, 0.7)]
+    return [row for v in CALIBRATION for c in ("before", "after") for row in bins(v, c, 0, 0.9, 0.7)]
 
 
 def test_each_panel_is_titled_with_the_ece_of_its_variant_and_side(rows):
-    titles = [axes.get_title() for axes in reliability_figure(rows, SUMMARY).axes]
+    titles = [axes.get_title() for axes in reliability_figure(rows, CALIBRATION).axes]
     assert titles == ["fc: ECE 0.1234", "full: ECE 0.0345", "fc: ECE 0.0567", "full: ECE 0.0089"]
 
 
 def test_an_empty_bin_is_not_drawn_and_a_rare_one_is_pale(rows):
-    axes = reliability_figure(rows, SUMMARY).axes[0]
+    axes = reliability_figure(rows, CALIBRATION).axes[0]
     rare, rare_gap, _, common, common_gap, _ = axes.patches  # per bin: accuracy, gap, share of the images
     assert (rare.get_x(), rare.get_height(), rare.get_alpha()) == (pytest.approx(1 / 3), 0.9, PALE)
     assert (common.get_x(), common.get_height(), common.get_alpha()) == (pytest.approx(2 / 3), 0.7, 1)
@@ -48,24 +59,65 @@ def test_an_empty_bin_is_not_drawn_and_a_rare_one_is_pale(rows):
 
 
 def test_a_missing_variant_leaves_the_others_their_panels(rows):
-    figure = reliability_figure([row for row in rows if row["variant"] == "full"], SUMMARY)
+    figure = reliability_figure([row for row in rows if row["variant"] == "full"], CALIBRATION)
     assert [axes.get_title() for axes in figure.axes] == ["full: ECE 0.0345", "full: ECE 0.0089"]
 
 
-def test_accuracy_and_ece_are_drawn_by_severity_before_and_after():
+def test_what_chance_alone_gives_stands_under_each_title(rows):
+    (text,) = reliability_figure(rows, CALIBRATION).axes[0].texts
+    assert text.get_text() == "by chance alone 0.0046, rarely above 0.0066"
+
+
+def measured(accuracy, before, after, upper=0.02):
+    return {"accuracy": accuracy, "ece_before": before, "ece_after": after, "ece_null_upper": upper}
+
+
+def test_accuracy_and_ece_are_drawn_by_severity_over_the_widest_band_of_chance():
+    robustness = {
+        variant: {
+            "by_severity": {"0": measured(0.9, 0.2, 0.1, upper), "1": measured(0.8, 0.3, 0.15, 0.01)},
+            "corrupted": measured(0.8, 0.3, 0.15),
+        }
+        for variant, upper in (("fc", 0.02), ("full", 0.03))
+    }
+    accuracy, ece = corruption_figure(robustness).axes
+    assert [list(line.get_ydata()) for line in accuracy.lines] == 2 * [[0.9, 0.8]]
+    assert [list(line.get_ydata()) for line in ece.lines] == 2 * [[0.2, 0.3], [0.1, 0.15]]
+    assert ece.collections[0].get_datalim(ece.transData).ymax == pytest.approx(0.03)
+    assert [label.get_text() for label in ece.get_xticklabels()] == ["clean", "1"]
+    assert accuracy.get_legend_handles_labels()[1] == ["fc: 80.0 %", "full: 80.0 %"]
+
+
+def condition(corruption, group, severity, accuracy, ece):
+    place = {"variant": "full", "corruption": corruption, "group": group, "severity": str(severity)}
+    return place | {"accuracy": str(accuracy), "ece_after": str(ece), "ece_null_upper": "0.02"}
+
+
+def test_the_map_has_a_cell_per_condition_and_leaves_white_what_chance_may_give():
     rows = [
-        {"variant": "full", "severity": severity, "accuracy": 0.9 - severity / 10, "ece_before": 0.2, "ece_after": 0.1}
-        for severity in range(3)
+        condition("clean", "clean", 0, 0.9, 0.01),
+        *(condition("ice", "own", severity, 0.5, 0.03) for severity in (1, 2)),
+        *(condition("fog_bank", "benchmark", severity, 0.8, severity / 100 + 0.005) for severity in (1, 2)),
     ]
-    accuracy, ece = corruption_figure(rows).axes
-    assert list(accuracy.lines[0].get_ydata()) == pytest.approx([0.9, 0.8, 0.7])
-    assert [list(line.get_ydata()) for line in ece.lines] == [[0.2] * 3, [0.1] * 3]
-    assert [label.get_text() for label in ece.get_xticklabels()] == ["clean", "1", "2"]
+    accuracy, ece = corruption_map_figure(rows).axes
+    assert [label.get_text() for label in accuracy.get_yticklabels()] == ["fog bank", "ice"]
+    assert [text.get_text() for text in accuracy.texts] == ["80", "80", "50", "50"]
+    assert [text.get_text() for text in ece.texts] == ["1.5", "2.5", "3.0", "3.0"]
+    assert ece.images[0].get_array().mask.tolist() == [[True, False], [False, False]]
+
+
+def test_published_accuracies_are_grey_and_absent_where_none_is_known():
+    robustness = {"full": {"by_corruption": {"fog": {"accuracy": 0.7}, "ice": {"accuracy": 0.8}}}}
+    published = {"WRN": {"by_corruption": {"fog": 0.9}}}
+    known, ours = by_corruption_figure(robustness, published).axes[0].lines
+    assert (known.get_color(), known.get_label(), ours.get_label()) == (GREY, "published: WRN", "full")
+    assert list(known.get_xdata()) == [0.9, None]
+    assert list(ours.get_xdata()) == [0.7, 0.8]
 
 
 def test_a_picture_is_the_same_bytes_every_time(rows, tmp_path):
     for name in ("one.png", "two.png"):
-        save_png(reliability_figure(rows, SUMMARY), tmp_path / name)
+        save_png(reliability_figure(rows, CALIBRATION), tmp_path / name)
     content = (tmp_path / "one.png").read_bytes()
     assert content == (tmp_path / "two.png").read_bytes()
     assert BytesIO(content).read(8) == b"\x89PNG\r\n\x1a\n"

@@ -7,67 +7,57 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from stages.common.diagrams import MEAN
-from stages.common.model_card import TEMPLATES, fixed, leaves, percent, render_card, seconds, setting
+from stages.common.model_card import TEMPLATES, fixed, leaves, percent, points, render_card, seconds, setting, signed
+from stages.common.published import published_accuracies
+from stages.common.robustness import robustness
+from stages.common.summary import summarise
 from stages.common.variants import VARIANTS
+from tests.study import PARAMS, results
 
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?")
-NAMES = re.compile(r"CIFAR-10-C|CIFAR-10|cifar10|ResNet-18|resnet18|layer4|F1|f1|uint8")
+NAMES = re.compile(
+    r"CIFAR-10-C|CIFAR-10|cifar10|PreActResNet-18|WRN-28-10|ResNet-18|resnet18|layer\d|F1|f1|uint8|/255|https?://[^)\s]*"
+)
 
 
 def inputs(rng):
     """Everything that a card is made of, every figure in it random."""
 
-    def figures(*names):
-        return {name: rng.random() for name in names}
-
     def whole():
         return int(rng.integers(1_000, 1_000_000))
 
-    recipe = ("epochs", "lr", "weight_decay", "label_smoothing")
-    scores = ("precision", "recall", "f1")
-    metrics = (
-        *("accuracy", "ece_before", "ece_after", "nll_before", "nll_after", "brier_after", "macro_f1", "temperature"),
-        *("corrupted_accuracy", "corrupted_ece_before", "corrupted_ece_after", "train_seconds"),
-    )
+    def randomised(settings):
+        if isinstance(settings, dict):
+            return {key: randomised(value) for key, value in settings.items()}
+        return whole() if isinstance(settings, int) else rng.random() if isinstance(settings, float) else settings
+
+    measured = results(rng)
+
+    def of_variants(pattern):
+        return {variant: measured[pattern.format(variant)] for variant in VARIANTS}
+
+    rows = {
+        name: [row for table in of_variants(f"{name}/{{}}.csv").values() for row in table]
+        for name in ("corruption", "adversarial")
+    }
+    calibration = of_variants("calibration/{}.json")
+    training = {"features": measured["training/features.json"], **of_variants("training/{}.json")}
+    of_robustness = robustness(rows["corruption"])
     return {
         "freeze": "layer4",
-        "params": {
-            "data": {"dataset": "cifar10", "train": whole(), "val": whole(), "test": whole(), "seed": whole()},
-            "backbone": {"weights": "tinyimagenet", "head": {"hidden": [whole(), whole()], "dropout": rng.random()}},
-            "train": {
-                "common": {name: whole() for name in ("image_size", "views", "batch_size", "seed")}
-                | {"probe": figures(*recipe)},
-                **{variant: figures(*recipe) for variant in VARIANTS},
-            },
-            "calibrate": {"bins": whole()},
-            "corrupt_eval": {"corruptions": ["fog", "motion_blur"], "images": whole(), "seed": whole()},
+        "params": randomised(PARAMS),
+        "figures": {
+            "summary": summarise(calibration, rows["corruption"], training),
+            "calibration": calibration,
+            "comparison": measured["comparison.json"],
+            "robustness": of_robustness,
+            "adversarial": of_variants("adversarial/{}.json"),
+            "attribution": measured["attribution.json"],
+            "training": training,
+            "export": measured["export.json"],
         },
-        "summary": {variant: figures(*metrics) for variant in VARIANTS},
-        "training": {"features": {"seconds": 1e3 * rng.random()}}
-        | {
-            variant: {"trainable_parameters": whole() * 100, "device": "cpu", "precision": "float"}
-            for variant in VARIANTS
-        },
-        "calibration": {
-            variant: {
-                "per_class": {name: figures(*scores) | {"support": whole()} for name in ("cat", "dog")},
-                "confused": [{"true": "cat", "predicted": "dog", "count": whole(), "rate": rng.random()}],
-            }
-            for variant in VARIANTS
-        },
-        "robustness": [
-            {"variant": variant, "corruption": corruption, "severity": severity, "images": whole()}
-            | figures("accuracy", "ece_before", "ece_after")
-            for variant in VARIANTS
-            for corruption in (MEAN, "fog", "motion_blur")
-            for severity in range(3)
-        ],
-        "cams": [
-            {"kind": "confident_misses", "true": "cat", "predicted": "dog", "confidence": str(rng.random())}
-            for _ in range(17)
-        ],
-        "export": {"variant": "layer4", "images": whole(), "max_logit_difference": 1e-5 * rng.random()},
+        "tables": {**rows, "gradcam": measured["gradcam.csv"]},
+        "published": published_accuracies("cifar10", of_robustness["layer4"]["by_corruption"]),
     }
 
 
@@ -78,22 +68,23 @@ def numbers(text):
 def told(value):
     """The ways in which a card may tell a figure."""
     if isinstance(value, dict):
-        return set().union(*map(told, value.values()))
+        return set().union(*map(told, value.values()), *map(told, value))
     if isinstance(value, list):
-        return set().union(*map(told, value), {str(len(value))})
-    if isinstance(value, str) and re.fullmatch(r"[\d.e-]+", value):
+        return set().union(*map(told, value))
+    if isinstance(value, str):
+        if not re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", value):
+            return numbers(value)
         value = float(value)
     if not isinstance(value, int | float):
         return set()
-    texts = (setting(value), str(value), fixed(value), percent(value), seconds(value), f"{value / 1e6:.1f}")
-    return set().union(*map(numbers, texts))
+    shown = (setting, str, fixed, percent, signed, points, seconds, lambda share: f"{100 * share:.0f}")
+    return set().union(*(numbers(show(value)) for show in shown), numbers(f"{value / 1e6:.1f}"))
 
 
 def test_every_number_in_the_card_is_one_that_was_measured_or_set():
     content = inputs(np.random.default_rng(0))
-    content["summary"]["published"] = content["summary"]["layer4"]
     found = numbers(render_card(**content))
-    assert len(found) > 80
+    assert len(found) > 300
     assert found - told(content) == set()
 
 
@@ -111,7 +102,7 @@ def test_the_head_carries_the_published_figures_in_the_hub_s_format(freeze):
     assert model["name"] == f"resnet18-cifar10-{freeze}"
     assert result["task"]["type"] == "image-classification"
     assert result["dataset"] == {"type": "uoft-cs/cifar10", "name": "CIFAR-10", "split": "test"}
-    assert result["metrics"][0]["value"] == pytest.approx(content["summary"][freeze]["accuracy"], abs=5e-5)
+    assert result["metrics"][0]["value"] == pytest.approx(content["figures"]["summary"][freeze]["accuracy"], abs=5e-5)
     assert all(set(metric) == {"type", "name", "value"} for metric in result["metrics"])
 
 
@@ -119,12 +110,15 @@ def test_every_heading_that_a_reader_looks_for_is_there():
     headings = re.findall("^## (.*)$", render_card(**inputs(np.random.default_rng(2))), flags=re.MULTILINE)
     assert headings == [
         "Results per variant",
+        "Calibration",
         "Intended use",
         "How to use it",
         "Data",
         "Training",
         "Failure modes",
         "Robustness",
+        "Adversarial inputs",
+        "Where it looks",
         "Limits",
         "How to reproduce it",
         "References",
@@ -134,12 +128,12 @@ def test_every_heading_that_a_reader_looks_for_is_there():
 def test_every_table_has_as_many_cells_in_each_line():
     lines = render_card(**inputs(np.random.default_rng(3))).splitlines()
     tables = [list(run) for is_table, run in groupby(lines, lambda line: line.startswith("|")) if is_table]
-    assert len(tables) == 9
+    assert len(tables) == 20
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)
 
 
 def test_the_digits_are_not_taken_for_cifar10():
-    content = inputs(np.random.default_rng(4))
+    content = inputs(np.random.default_rng(4)) | {"published": {}}
     content["params"]["data"]["dataset"] = "digits"
     card = render_card(**content)
     assert "uoft-cs" not in card
@@ -147,16 +141,50 @@ def test_the_digits_are_not_taken_for_cifar10():
 
 
 def test_a_model_without_errors_gets_a_card():
-    content = inputs(np.random.default_rng(5)) | {"cams": []}
-    content["calibration"]["layer4"]["confused"] = []
+    content = inputs(np.random.default_rng(5))
+    content["tables"]["gradcam"] = []
+    content["figures"]["calibration"]["layer4"]["confused"] = []
     assert "most confident of its errors" not in render_card(**content)
 
 
 def test_a_figure_that_is_absent_is_an_error_and_not_a_blank():
     content = copy.deepcopy(inputs(np.random.default_rng(6)))
-    del content["summary"]["layer4"]["nll_after"]
+    del content["figures"]["summary"]["layer4"]["nll_after"]
     with pytest.raises(jinja2.UndefinedError, match="nll_after"):
         render_card(**content)
+
+
+def test_the_answer_names_the_most_accurate_variant_under_corruption():
+    content = inputs(np.random.default_rng(7))
+    for variant, accuracy in (("fc", 0.3), ("layer4", 0.8), ("full", 0.6)):
+        content["figures"]["summary"][variant]["corrupted_accuracy"] = accuracy
+    (answer,) = re.findall(r"most robust\?\*\* (.*?), and in", render_card(**content))
+    assert answer == (
+        "`layer4`: under corruption it classifies 80.00 % right on average, against 60.00 % for `full` "
+        "and 30.00 % for `fc`"
+    )
+
+
+@pytest.mark.parametrize(("within", "answer"), [(10, "By and large"), (6, "In part"), (2, "No")])
+def test_calibration_survives_as_far_as_the_conditions_within_chance_go(within, answer):
+    content = inputs(np.random.default_rng(8))
+    content["figures"]["robustness"]["layer4"] |= {"conditions": 10, "within_null": within}
+    assert f"**Does calibration survive?** {answer}: " in render_card(**content)
+
+
+def test_published_figures_are_labelled_and_never_mixed_with_the_measured():
+    content = inputs(np.random.default_rng(9))
+    lines = [line for line in render_card(**content).splitlines() if line.startswith("| jpeg compression |")]
+    measured = [content["figures"]["robustness"][v]["by_corruption"]["jpeg_compression"]["accuracy"] for v in VARIANTS]
+    elsewhere = [model["by_corruption"]["jpeg_compression"] for model in content["published"].values()]
+    assert lines == [f"| jpeg compression | {' | '.join(map(percent, measured + elsewhere))} |"]
+    heading = "| corruption | `fc` | `layer4` | `full` | WRN-28-10, published | PreActResNet-18, published |"
+    assert heading in render_card(**content)
+
+
+def test_a_failed_check_stands_out():
+    content = inputs(np.random.default_rng(10))
+    assert "| No image lacks a gradient | pass | pass | **FAIL** | some |" in render_card(**content)
 
 
 def test_leaves_of_nothing_are_nothing():

@@ -16,9 +16,10 @@ CALIBRATION = {
 }
 
 
-def condition(variant, severity, accuracy):
+def condition(variant, severity, accuracy, group="benchmark"):
     return {
         "variant": variant,
+        "group": group,
         "severity": str(severity),
         "accuracy": str(accuracy),
         "ece_before": str(accuracy / 2),
@@ -32,6 +33,14 @@ def test_the_corrupted_means_leave_out_the_clean_images_and_the_other_variants()
     assert figures["corrupted_accuracy"] == pytest.approx((0.8 + 0.4) / 2)
     assert figures["corrupted_ece_before"] == pytest.approx((0.4 + 0.2) / 2)
     assert figures["corrupted_ece_after"] == pytest.approx((0.2 + 0.1) / 2)
+
+
+def test_the_corrupted_means_count_what_is_not_the_benchmark_s_only_where_nothing_is():
+    training = {"features": {"seconds": 40.0}, "full": {"train_seconds": 60.5}}
+    own = condition("full", 5, 0.4, group="own")
+    both = summarise(CALIBRATION, [condition("full", 1, 0.8), own], training)
+    alone = summarise(CALIBRATION, [own], training)
+    assert (both["full"]["corrupted_accuracy"], alone["full"]["corrupted_accuracy"]) == (0.8, 0.4)
 
 
 def test_every_figure_comes_from_its_side_of_the_scaling():

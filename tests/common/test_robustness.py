@@ -1,0 +1,65 @@
+import pytest
+
+from stages.common.robustness import counted, robustness
+
+NAMES = ("accuracy", "ece_before", "ece_after", "ece_null_mean", "ece_null_upper")
+
+
+def condition(variant, corruption, severity, *values, group="benchmark"):
+    """As text, the way it is read from a CSV."""
+    measured = dict(zip(NAMES, map(str, values), strict=True))
+    place = {"variant": variant, "corruption": corruption, "group": group, "severity": str(severity), "images": "50"}
+    return {**place, **measured}
+
+
+ROWS = [
+    condition("fc", "clean", 0, 0.8, 0.02, 0.01, 0.01, 0.02, group="clean"),
+    condition("fc", "fog", 1, 0.7, 0.06, 0.05, 0.01, 0.02),
+    condition("fc", "fog", 2, 0.5, 0.08, 0.09, 0.02, 0.03),
+    condition("fc", "snow", 1, 0.6, 0.04, 0.03, 0.02, 0.03),
+    condition("fc", "ice", 1, 0.1, 0.4, 0.3, 0.1, 0.2, group="own"),
+    condition("full", "clean", 0, 0.9, 0.02, 0.01, 0.01, 0.02, group="clean"),
+    condition("full", "fog", 1, 0.7, 0.06, 0.05, 0.01, 0.02),
+    condition("full", "fog", 2, 0.6, 0.08, 0.09, 0.02, 0.03),
+    condition("full", "snow", 1, 0.5, 0.04, 0.03, 0.02, 0.03),
+    condition("full", "ice", 1, 0.2, 0.4, 0.3, 0.1, 0.2, group="own"),
+]
+
+
+def test_the_benchmark_s_conditions_count_and_the_clean_images_never_do():
+    assert [row["corruption"] for row in counted(ROWS[:5])] == ["fog", "fog", "snow"]
+
+
+def test_everything_corrupted_counts_where_nothing_is_the_benchmark_s():
+    assert [row["corruption"] for row in counted([ROWS[0], ROWS[4]])] == ["ice"]
+
+
+def test_the_means_are_over_the_conditions_that_count():
+    fc = robustness(ROWS)["fc"]
+    assert (fc["conditions"], fc["images"]) == (3, 50)
+    assert fc["corrupted"]["accuracy"] == pytest.approx((0.7 + 0.5 + 0.6) / 3)
+    assert fc["corrupted"]["ece_null_mean"] == pytest.approx((0.01 + 0.02 + 0.02) / 3)
+    assert fc["retained"] == pytest.approx(0.6 / 0.8)
+    assert fc["by_severity"]["1"]["accuracy"] == pytest.approx((0.7 + 0.6) / 2)
+    assert fc["by_severity"]["0"] == fc["clean"] == dict(zip(NAMES, (0.8, 0.02, 0.01, 0.01, 0.02), strict=True))
+
+
+def test_every_corruption_is_told_with_its_group_whether_it_counts_or_not():
+    corruptions = robustness(ROWS)["fc"]["by_corruption"]
+    assert {name: scores["group"] for name, scores in corruptions.items()} == {
+        "fog": "benchmark",
+        "snow": "benchmark",
+        "ice": "own",
+    }
+    assert corruptions["fog"]["ece_after"] == pytest.approx((0.05 + 0.09) / 2)
+
+
+def test_conditions_are_counted_by_who_is_most_accurate_and_a_tie_counts_for_both():
+    scores = robustness(ROWS)
+    assert (scores["fc"]["most_accurate"], scores["full"]["most_accurate"]) == (2, 2)  # fog 1, snow; fog 1, fog 2
+
+
+def test_conditions_are_counted_by_what_scaling_and_chance_do():
+    fc = robustness(ROWS)["fc"]
+    assert fc["scaling_helps"] == 2  # .06 to .05 and .04 to .03, but .08 to .09
+    assert fc["within_null"] == 1  # snow: .03 is not above .03

@@ -1,0 +1,327 @@
+"""report.html in a real browser: without a network, every control, both themes, a phone and paper."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import sync_playwright
+
+from stages.common.calibration import softmax
+from stages.common.gallery import overlay
+from stages.common.metrics import ece
+from stages.common.page import write_page
+from tests.common.test_page import BINS, TEMPERATURES, page_inputs
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CLASSES = ["cat", "dog", "ship"]
+PICTURES = 60
+AT_ONCE = 24  # pictures that the gallery shows, and adds
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return page_inputs(tmp_path_factory.mktemp("study"), CLASSES, pictures=PICTURES)
+
+
+@pytest.fixture(scope="module")
+def address(inputs, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_page(path, **inputs)
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser is installed (looked for {', '.join(BROWSERS)}): on Debian, apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Opens the page with a browser's settings. At the end, nothing was logged and nothing was asked for."""
+    contexts, complaints, requests = [], [], []
+
+    def opened(**settings):
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(address)
+        if settings.get("java_script_enabled", True):
+            page.wait_for_selector("html[data-ready]", state="attached")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert {url for url in requests if not url.startswith("data:")} == {address}
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page()
+
+
+def predicted(inputs, variant):
+    return inputs["predictions"][variant].logits.argmax(axis=1)
+
+
+def shown(page):
+    return int(page.inner_text("#gallery-count").split(" of ")[1].split()[0])
+
+
+def slide(page, bins):
+    page.locator("#bins").evaluate(
+        "(slider, bins) => { slider.value = bins; slider.dispatchEvent(new Event('input')) }", bins
+    )
+
+
+def test_every_diagram_is_drawn(page):
+    assert page.locator(".chart svg").count() == 6 + 2 + 2
+    assert page.locator(".chart svg path").count() > 100
+    assert all(label for label in page.locator(".chart").evaluate_all("all => all.map(one => one.ariaLabel)"))
+
+
+def test_the_page_computes_the_ece_for_any_number_of_bins(page, inputs):
+    for bins in (None, 2, 37):
+        if bins:
+            slide(page, bins)
+        assert page.inner_text("#bins-shown") == str(bins or BINS)
+        for variant, (logits, labels) in inputs["predictions"].items():
+            for scaling, temperature in (("before", 1), ("after", TEMPERATURES[variant])):
+                told = float(page.inner_text(f"#ece-{variant}-{scaling} b"))
+                assert told == pytest.approx(ece(softmax(logits, temperature), labels, bins or BINS), abs=1e-4)
+
+
+def test_the_perfect_ece_is_what_labels_drawn_from_the_probabilities_show(page, inputs):
+    probabilities = softmax(inputs["predictions"]["fc"].logits, TEMPERATURES["fc"])
+    rng = np.random.default_rng(0)
+    drawn = [
+        ece(probabilities, (probabilities.cumsum(axis=1) < rng.random((len(probabilities), 1))).sum(axis=1), BINS)
+        for _ in range(400)
+    ]
+    told = float(page.inner_text("#ece-fc-after .interval").split()[1])
+    assert told == pytest.approx(np.mean(drawn), rel=0.05)
+
+
+def test_the_slider_moves_by_keys_and_the_diagrams_follow(page):
+    bars = page.locator("#reliability-fc-after .mark-rect path")
+    before = bars.evaluate_all("all => all.map(one => one.getAttribute('d')).join()")
+    page.focus("#bins")
+    page.keyboard.press("Home")
+    assert page.inner_text("#bins-shown") == "2"
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('#reliability-fc-after .mark-rect path')]"
+        ".map(one => one.getAttribute('d')).join() !== before",
+        arg=before,
+    )
+
+
+def test_a_corruption_can_be_chosen(page, inputs):
+    line = page.locator("#corruption-accuracy .mark-line path").first
+    before = line.get_attribute("d")
+    page.select_option("#corruption", "saturate")
+    page.locator("details", has=page.locator("#corruption-table")).locator("summary").click()
+    rows = page.locator("#corruption-table tbody tr").all_inner_texts()
+    measured = [
+        float(row["accuracy"])
+        for row in inputs["results"].corruption
+        if row["variant"] == "fc" and row["corruption"] in ("clean", "saturate")
+    ]
+    assert rows[0].split("\t")[1:] == [f"{100 * accuracy:.1f}\N{NO-BREAK SPACE}%" for accuracy in measured]
+    assert page.inner_text("figcaption .corruption-shown >> nth=0") == "saturate"
+    page.wait_for_function(
+        "before => document.querySelector('#corruption-accuracy .mark-line path').getAttribute('d') !== before",
+        arg=before,
+    )
+
+
+def test_the_confusion_matrix_counts_the_test_images_of_each_variant(page, inputs):
+    for variant in TEMPERATURES:
+        page.select_option("#matrix-variant", variant)
+        labels, guesses = inputs["predictions"][variant].labels, predicted(inputs, variant)
+        counts = [[np.sum((labels == one) & (guesses == other)) for other in range(3)] for one in range(3)]
+        cells = page.locator("#matrix button").all_inner_texts()
+        assert [int(cell or 0) for cell in cells] == np.ravel(counts).tolist()
+
+
+def test_a_cell_shows_the_pictures_behind_it(page, inputs):
+    labels, guesses, index = (
+        inputs["predictions"]["layer4"].labels,
+        predicted(inputs, "layer4"),
+        inputs["gallery"].index,
+    )
+    inside = (labels == 0) & (guesses == 2)
+    page.click("#matrix [data-cell='0,2']")
+    assert page.inner_text("#cell-title") == "cat taken for ship"
+    assert page.inner_text("#cell-note").startswith(f"{inside.sum()} test images, {inside[index].sum()} of them")
+    assert page.locator("#cell-tiles li").count() == min(12, inside[index].sum())
+
+
+def test_the_matrix_is_walked_with_arrows_and_chosen_with_enter(page):
+    page.click("#matrix [data-cell='0,0']")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")  # at the edge: stays
+    assert page.inner_text("#cell-title") == "cat, right"
+    page.keyboard.press("Enter")
+    assert page.inner_text("#cell-title") == "dog taken for ship"
+    assert page.evaluate("document.activeElement.dataset.cell") == "1,2"
+    assert page.locator("#matrix button[tabindex='0']").count() == 1
+
+
+def test_a_crowded_cell_leads_to_the_gallery(page, inputs):
+    page.select_option("#matrix-variant", "full")
+    page.click("#matrix [data-cell='1,1']")
+    page.click("#cell-more")
+    assert [page.input_value(f"#by-{name}") for name in ("variant", "actual", "predicted")] == ["full", "1", "1"]
+    index = inputs["gallery"].index
+    inside = (inputs["predictions"]["full"].labels == 1) & (predicted(inputs, "full") == 1)
+    assert shown(page) == inside[index].sum()
+
+
+def test_the_filters_keep_the_pictures_that_match(page, inputs):
+    index = inputs["gallery"].index
+    logits, labels = inputs["predictions"]["fc"]
+    actual, guess = labels[index], predicted(inputs, "fc")[index]
+    confidence = softmax(logits[index], TEMPERATURES["fc"]).max(axis=1)
+    assert shown(page) == PICTURES
+    page.select_option("#by-variant", "fc")
+    page.select_option("#by-actual", "1")
+    assert shown(page) == np.sum(actual == 1)
+    page.select_option("#by-outcome", "wrong")
+    assert shown(page) == np.sum((actual == 1) & (guess != 1))
+    page.select_option("#by-actual", "")
+    page.select_option("#by-predicted", "2")
+    assert shown(page) == np.sum((guess == 2) & (actual != 2))
+    page.select_option("#by-outcome", "right")
+    page.fill("#by-least", "60")
+    page.fill("#by-most", "90")
+    page.keyboard.press("Tab")
+    kept = (guess == 2) & (actual == 2) & (confidence >= 0.6) & (confidence <= 0.9)
+    assert shown(page) == kept.sum() > 0
+    page.fill("#by-most", "1")
+    page.keyboard.press("Tab")
+    assert page.inner_text("#gallery-count") == "No picture of this page matches. Loosen a filter."
+    page.click("text=Show all")
+    page.wait_for_function("document.querySelectorAll('#tiles > li').length > 0")
+    assert shown(page) == PICTURES
+
+
+def test_the_pictures_come_in_the_order_chosen(page, inputs):
+    index = inputs["gallery"].index
+    logits = inputs["predictions"]["layer4"].logits[index]
+    confidence = softmax(logits, TEMPERATURES["layer4"]).max(axis=1)
+    first = page.locator("#tiles li canvas").first
+    for order, row in (
+        ("most", index[confidence.argmax()]),
+        ("least", index[confidence.argmin()]),
+        ("index", index[0]),
+    ):
+        page.select_option("#by-order", order)
+        assert first.get_attribute("aria-label").startswith(f"test image {row},")
+
+
+def test_more_pictures_come_when_asked_for(page):
+    assert page.locator("#tiles > li").count() == AT_ONCE
+    page.click("#more")
+    assert page.locator("#tiles > li").count() == 2 * AT_ONCE
+    assert page.evaluate("[...document.querySelectorAll('#tiles button')].indexOf(document.activeElement)") == AT_ONCE
+    page.click("#more")
+    assert page.locator("#tiles > li").count() == PICTURES
+    assert not page.is_visible("#more")
+
+
+def test_a_picture_and_its_cam_are_drawn_pixel_by_pixel(page, inputs):
+    read = """canvas => [...canvas.getContext('2d').getImageData(0, 0, 32, 32).data]"""
+    picture, cam = (
+        np.array(page.locator("#tiles li canvas").nth(place).evaluate(read)).reshape(32, 32, 4)[..., :3]
+        for place in (0, 1)
+    )
+    image = inputs["gallery"].images[0]
+    np.testing.assert_array_equal(picture, image)
+    heat = torch.nn.functional.interpolate(
+        torch.from_numpy(inputs["gallery"].maps[:1, None].astype(np.float32)), size=(32, 32), mode="bilinear"
+    )[0, 0].numpy()
+    np.testing.assert_allclose(cam, overlay(image, heat / heat.max()).astype(int), atol=4)  # of 255: packed in 8 bits
+
+
+def test_a_picture_opens_with_every_probability_and_closes_by_escape(page, inputs):
+    page.focus("#tiles button >> nth=2")
+    page.keyboard.press("Enter")
+    row = inputs["gallery"].index[2]
+    assert page.inner_text("#picture-title").startswith(f"Test image {row}: ")
+    told = page.locator("#picture tbody td").all_inner_texts()
+    measured = [softmax(inputs["predictions"][v].logits[row], t) for v, t in TEMPERATURES.items()]
+    assert told == [f"{100 * share:.1f}\N{NO-BREAK SPACE}%" for share in np.stack(measured, axis=1).ravel()]
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#picture")
+    assert page.evaluate("[...document.querySelectorAll('#tiles button')].indexOf(document.activeElement)") == 2
+
+
+@pytest.mark.parametrize(("scheme", "other"), [("light", "dark"), ("dark", "light")])
+def test_the_theme_follows_the_system_and_its_button(open_page, scheme, other):
+    page = open_page(color_scheme=scheme)
+    colour = "getComputedStyle(document.body).backgroundColor"
+    ink = "getComputedStyle(document.querySelector('.chart .role-axis-title text')).fill"
+    paper = {"light": "rgb(253, 253, 252)", "dark": "rgb(21, 23, 26)"}
+    inks = {"light": "rgb(27, 29, 31)", "dark": "rgb(226, 226, 222)"}
+    assert (page.evaluate(colour), page.evaluate(ink)) == (paper[scheme], inks[scheme])
+    assert page.inner_text("#theme") == f"{other.capitalize()} theme"
+    page.click("#theme")
+    assert (page.evaluate(colour), page.evaluate(ink)) == (paper[other], inks[other])
+    assert page.inner_text("#theme") == f"{scheme.capitalize()} theme"
+
+
+def test_nothing_is_wider_than_a_small_screen(page):
+    page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true })")
+    for width in (768, 390, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_function(
+            "width => document.documentElement.scrollWidth === width", arg=width
+        )  # the diagrams follow a frame later
+
+
+def test_paper_is_white_without_controls_and_with_every_table(open_page):
+    page = open_page(color_scheme="dark")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(27, 29, 31)"
+    assert not any(page.is_visible(name) for name in ("nav", "#bins", "#filters", "#more"))
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0
+
+
+def test_every_stop_of_the_tab_key_shows_its_focus(page):
+    stops = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        stops.append(
+            page.evaluate(
+                "(([one]) => [one.id || one.textContent.trim(), getComputedStyle(one).outlineStyle])"
+                "([document.activeElement])"
+            )
+        )
+    names = [name for name, _ in stops]
+    assert names[0] == "Skip to the results"
+    assert {"theme", "bins", "corruption", "matrix-variant", "by-variant", "by-least"} <= set(names)
+    assert {style for _, style in stops} <= {"solid", "auto"}
+
+
+def test_without_javascript_the_tables_are_there(open_page):
+    page = open_page(java_script_enabled=False)
+    assert page.is_visible("noscript p")
+    assert page.is_visible("text=fc to layer4")
+    assert not page.is_visible("#bins")
+    assert not page.is_visible("#theme")
