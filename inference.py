@@ -1,32 +1,34 @@
-"""Classify images with the published model: `python inference.py --image photo.jpg`.
+"""Classify pictures with the published model: `python inference.py --image photo.jpg`.
 
-Any image that Pillow opens, of any size: it is turned upright, its transparent parts become white, and the square in
-its middle is brought to the model's size. The rest (normalising, the network, the temperature) is in models/model.onnx,
-which `dvc repro export` makes. Needs numpy, onnxruntime and Pillow.
+Takes files, folders and `-` (one picture on standard input). A picture may have any size: it is turned upright, its
+transparent parts become white, and the square in its middle is brought to the size of the training images. The rest
+(resizing, normalising, the network, the temperature) is in models/model.onnx, which `dvc repro export` makes.
+Needs numpy, onnxruntime and Pillow; --explain also needs torch and the checkpoint beside the model.
 """
 
 import argparse
 import json
+import signal
 import sys
-import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps, UnidentifiedImageError
+
+from stages.common.image_files import InputError, find_pictures, read_bytes, read_image, reason
+
+if TYPE_CHECKING:
+    from stages.common.explanation import Explainer
 
 MODEL = Path(__file__).parent / "models/model.onnx"
+STDIN = "-"
 BAR = 30  # characters for a probability of 1
-DEEP_WHITE = {"I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I;16N": 65535, "I": 65535, "F": 1}  # by Pillow's mode
-
-
-class InputError(Exception):
-    """A file that cannot be used: one line that names it and says why."""
 
 
 class Model(NamedTuple):
     session: onnxruntime.InferenceSession
+    metadata: dict[str, str]
     classes: list[str]
     size: tuple[int, int]  # width, height
 
@@ -42,50 +44,49 @@ def load_model(path: Path) -> Model:
         raise InputError(f"{path}: no such file; `dvc repro export` makes it")
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+        metadata = session.get_modelmeta().custom_metadata_map
         _, height, width, _ = session.get_inputs()[0].shape
+        return Model(session, metadata, json.loads(metadata["classes"]), (width, height))
     except Exception as fault:  # onnxruntime's errors have no base of their own
-        raise InputError(f"{path}: not the model that `dvc repro export` makes ({_reason(fault)})") from fault
-    return Model(session, classes, (width, height))
+        raise InputError(f"{path}: not the model that `dvc repro export` makes ({reason(fault)})") from fault
 
 
-def read_image(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """The picture as the model takes it: uint8 (height, width, 3).
+def sources(name: str) -> list[str]:
+    """What a name on the command line stands for: itself, or the pictures in the folder of that name.
 
-    Raises InputError when there is no such file, or when it is damaged or no image.
+    Raises InputError when there are none in it.
     """
+    if name == STDIN or not Path(name).is_dir():
+        return [name]
+    return [str(path) for path in find_pictures(Path(name))]
+
+
+def read(name: str) -> bytes:
+    """Raises InputError when there is no such file, or it cannot be read."""
     try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            return np.asarray(ImageOps.fit(_rgb(upright), size, Image.Resampling.LANCZOS))
-    except UnidentifiedImageError:
-        raise InputError(f"{path}: not an image, or of a kind that Pillow does not read") from None
-    except Exception as fault:  # on a damaged file Pillow's decoders raise almost anything
-        raise InputError(f"{path}: {_reason(fault)}") from fault
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB over white. Pillow itself would clip deep greys instead of scaling them."""
-    if image.mode in DEEP_WHITE:
-        share = np.nan_to_num(np.asarray(image, dtype=np.float64)) / DEEP_WHITE[image.mode]
-        image = Image.fromarray(np.round(255 * share.clip(0, 1)).astype(np.uint8))
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-
-
-def _reason(fault: Exception) -> str:
-    reason = getattr(fault, "strerror", None) or str(fault) or type(fault).__name__
-    return " ".join(reason.split())
+        if name == STDIN:
+            return read_bytes(sys.stdin.buffer)
+        with open(name, "rb") as file:
+            return read_bytes(file)
+    except OSError as fault:
+        raise InputError(reason(fault)) from fault
 
 
 def table(answer: dict) -> str:
-    """The picture's name, then a line for each class: name, probability and a bar."""
+    """The picture's name, then a line for each class: name, probability and a bar; then where the Grad-CAM is."""
     width = max(len(row["class"]) for row in answer["predictions"])
     lines = [
         f"  {row['class']:<{width}}  {row['probability']:6.1%}  {'#' * round(BAR * row['probability'])}".rstrip()
         for row in answer["predictions"]
     ]
-    return "\n".join([answer["image"], *lines])
+    if "explanation" in answer:
+        lines.append(f"  Grad-CAM: {shown(answer['explanation'])}")
+    return "\n".join([shown(answer["image"]), *lines])
+
+
+def shown(name: str) -> str:
+    """A file's name on one line, harmless to a terminal."""
+    return name if name.isprintable() else repr(name)
 
 
 def positive(text: str) -> int:
@@ -96,35 +97,52 @@ def positive(text: str) -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Classify images with the published model.")
+    parser = argparse.ArgumentParser(description="Classify pictures with the published model.")
     parser.add_argument(
-        "--image", nargs="+", action="extend", type=Path, required=True, metavar="FILE", help="one picture or more"
+        "--image",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="PATH",
+        help="pictures, folders of them (with those below), or - for one picture on standard input",
     )
     parser.add_argument("--model", type=Path, default=MODEL, metavar="FILE", help="default: models/model.onnx")
     parser.add_argument("--top", type=positive, default=3, metavar="K", help="classes to show (default: 3)")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of tables")
+    parser.add_argument(
+        "--explain",
+        type=Path,
+        metavar="FOLDER",
+        help="write there, as PNG, what spoke for each answer (Grad-CAM); needs torch and the model's checkpoint",
+    )
     return parser.parse_args()
 
 
 def main() -> int:
     """Answers go to standard output, faults to standard error, a line each; 1 if there was any, else 0."""
     options = arguments()
-    sys.stdout.reconfigure(errors="backslashreplace")  # for file names that are not text
-    warnings.simplefilter("ignore")  # Pillow's remarks on odd files: what can be read is answered
+    sys.stdout.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding lacks
+    explainer = None
     try:
         model = load_model(options.model)
+        if options.explain:
+            from stages.common.explanation import Explainer  # only here, because it imports torch
+
+            explainer = Explainer(options.explain, options.model.parent, model.metadata)
     except InputError as fault:
-        return complain(fault)
-    status, answers = 0, []
-    for path in options.image:
+        return complain(str(fault))
+    status, answers, names = 0, [], []
+    for name in options.image:
         try:
-            probabilities = model.probabilities(read_image(path, model.size))
+            names += sources(name)
         except InputError as fault:
-            status = complain(fault)
+            status = complain(f"{shown(name)}: {fault}")
+    for name in names:
+        try:
+            answers.append(answer(name, model, options.top, explainer))
+        except InputError as fault:
+            status = complain(f"{shown(name)}: {fault}")
             continue
-        best = np.argsort(-probabilities, kind="stable")[: options.top]
-        rows = [{"class": model.classes[label], "probability": float(probabilities[label])} for label in best]
-        answers.append({"image": str(path), "predictions": rows})
         if not options.json:
             print(table(answers[-1]))
     if options.json:
@@ -132,11 +150,26 @@ def main() -> int:
     return status
 
 
-def complain(fault: InputError) -> int:
+def answer(name: str, model: Model, top: int, explainer: "Explainer | None") -> dict:
+    """The most probable classes of one picture. Raises InputError when it cannot be read."""
+    data = read(name)
+    image = read_image(data, model.size)
+    probabilities = model.probabilities(image)
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    rows = [{"class": model.classes[label], "probability": float(probabilities[label])} for label in best]
+    found = {"image": name, "predictions": rows}
+    if explainer:
+        found["explanation"] = str(explainer.write("stdin" if name == STDIN else Path(name).stem, data, image, best[0]))
+    return found
+
+
+def complain(fault: str) -> int:
     """One line to standard error. Returns the exit status."""
     print(f"inference.py: {fault}", file=sys.stderr)
     return 1
 
 
 if __name__ == "__main__":
+    for name in {"SIGINT", "SIGPIPE"} & set(dir(signal)):  # ended by Ctrl-C, or by a `head` that has enough: quietly
+        signal.signal(signal.Signals[name], signal.SIG_DFL)
     sys.exit(main())

@@ -1,0 +1,61 @@
+"""Grad-CAM pictures beside the answers of the exported model."""
+
+from collections import Counter
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from PIL import Image
+
+from stages.common.cam import SMALLEST_MAP, Layer, cams, heatmap, map_size
+from stages.common.gallery import overlay
+from stages.common.image_files import InputError, read_image, reason
+from stages.common.model import load_classifier
+
+SIDE = 256  # pixels of the square that is shown
+SEAM = 8  # pixels between it and its overlay
+
+
+class Explainer:
+    """Writes into `folder`, for each answer, the square that the model saw beside what spoke for the answer."""
+
+    def __init__(self, folder: Path, models: Path, metadata: Mapping[str, str]) -> None:
+        """models: where the checkpoints are; metadata: the exported model's, which says from which one it was made.
+
+        Raises InputError when that checkpoint is missing or has changed, or when the folder cannot be made.
+        """
+        checkpoint = models / f"{metadata['variant']}.safetensors"
+        if not checkpoint.is_file():
+            raise InputError(f"{checkpoint}: no such file; --explain needs it, and `dvc repro export` makes it")
+        if sha256(checkpoint.read_bytes()).hexdigest() != metadata["checkpoint_sha256"]:
+            raise InputError(f"{checkpoint}: not what the model was exported from; `dvc repro export` puts it right")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise InputError(f"{folder}: {reason(fault)}") from fault
+        self.folder = folder
+        self.model = load_classifier(checkpoint)
+        # The deepest map that still says where: the deeper, the more it is about classes.
+        layers = [layer for layer in get_args(Layer) if map_size(layer, self.model.image_size) >= SMALLEST_MAP]
+        self.layer = layers[-1]
+        self.written = Counter()
+
+    def write(self, stem: str, data: bytes, image: np.ndarray, label: int) -> Path:
+        """data: the picture's file; image: what the model saw of it, uint8 (H, W, 3); label: its answer.
+
+        Returns the new file's path: STEM_gradcam.png, with a number when an earlier picture had the same stem.
+        Raises InputError when it cannot be written.
+        """
+        heat = heatmap(cams(self.model, image[None], np.array([label]), self.layer)["grad_cam"], SIDE)[0]
+        square = read_image(data, (SIDE, SIDE))
+        seam = np.full((SIDE, SEAM, 3), 255, dtype=np.uint8)
+        self.written[stem.lower()] += 1
+        count = self.written[stem.lower()]
+        path = self.folder / f"{stem}_gradcam{f'_{count}' if count > 1 else ''}.png"
+        try:
+            Image.fromarray(np.hstack([square, seam, overlay(square, heat)])).save(path)
+        except OSError as fault:  # a full disk, no permission
+            raise InputError(f"{path}: {reason(fault)}") from fault
+        return path
