@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint
+PLOTS ?= show
+
+.PHONY: run test lint plots
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experiment
@@ -11,6 +13,9 @@ run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experime
 
 test: $(VENV)/dev.stamp  ## the test suite, offline
 	$(BIN)/python -m pytest -q
+
+plots: $(VENV)/run.stamp  ## dvc plots as one page that needs no network; PLOTS="diff HEAD~1" compares
+	$(BIN)/python plots.py $(PLOTS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -1,0 +1,20 @@
+"""plots.py: DVC's own diagrams in a page that loads nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_page_of_plots_holds_its_scripts_and_loads_none(tmp_path):
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
+    (tmp_path / "curve.csv").write_text("epoch,loss\n1,2\n2,1\n")
+    (tmp_path / "dvc.yaml").write_text("plots:\n  - curve.csv:\n      x: epoch\n      y: loss\n")
+    subprocess.run([sys.executable, ROOT / "plots.py"], cwd=tmp_path, check=True, capture_output=True)
+    page = (tmp_path / "dvc_plots/index.html").read_text()
+    assert "window.vegaEmbed=" in page
+    assert '"loss"' in page
+    assert "src=" not in page.split("</script>")[-1]
+    assert "<script src" not in page
+    assert "cdn.jsdelivr" not in page.split("window.vegaEmbed=")[1]
