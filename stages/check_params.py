@@ -6,6 +6,7 @@ Reads params.yaml, whole. Writes data/params.ok, whose constant content lets not
 from pathlib import Path
 from typing import Any
 
+from stages.common.attack import Adversarial
 from stages.common.calibration import Calibrate
 from stages.common.cam import GradCam, require_map
 from stages.common.corruption import CorruptEval
@@ -39,17 +40,21 @@ class Params(Block):
     train: Train
     calibrate: Calibrate
     corrupt_eval: CorruptEval
+    adversarial: Adversarial
     gradcam: GradCam
 
 
 def run(params: dict[str, Any], root: Path) -> None:
     checked = parse(params, "", Params)
     require_map(checked.gradcam.layer, checked.train.common.image_size)
-    if checked.corrupt_eval.images > checked.data.test:
-        raise Refusal(
-            f"params.yaml: corrupt_eval.images = {checked.corrupt_eval.images}: there are {checked.data.test} test "
-            "images (data.test)"
-        )
+    asked = {
+        "corrupt_eval.images": checked.corrupt_eval.images,
+        "adversarial.images": checked.adversarial.images,
+        "gradcam.faithfulness_images": checked.gradcam.faithfulness_images,
+    }
+    for key, images in asked.items():
+        if images > checked.data.test:
+            raise Refusal(f"params.yaml: {key} = {images}: there are {checked.data.test} test images (data.test)")
     marker = root / "data/params.ok"
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text("params.yaml is valid\n")

@@ -23,14 +23,16 @@ def each(stage):
 
 
 TRAINED = {"train_fc", "train_layer4", "train_full"}
-EVALUATED = each("calibrate") | each("corrupt_eval") | PUBLISHING
+CALIBRATED = each("calibrate") | {"compare"} | each("corrupt_eval") | each("adversarial") | PUBLISHING
+EVALUATED = {"corrupt"} | CALIBRATED
 EVERYTHING_LEARNED = {"features"} | TRAINED | EVALUATED
 
 
 def of(depth):
     """What a change of one training re-runs while "full" is the published variant."""
     published = {"gradcam", "export"} if depth == "full" else set()
-    return {f"train_{depth}", f"calibrate@{depth}", f"corrupt_eval@{depth}", "report"} | published
+    evaluated = {f"{stage}@{depth}" for stage in ("calibrate", "corrupt_eval", "adversarial")}
+    return {f"train_{depth}", "compare", "report"} | evaluated | published
 
 
 # Every leaf block of params.yaml, a new value for it, and the stages that run besides check_params.
@@ -39,16 +41,17 @@ RECOMPUTES = {
     "data.dataset=digits": {"download", "subsample"} | EVERYTHING_LEARNED,
     "data.seed=1": {"subsample"} | EVERYTHING_LEARNED,
     "backbone.weights=none": {"download", "subsample"} | EVERYTHING_LEARNED,
-    "backbone.head.dropout=0.1": TRAINED | EVALUATED,
+    "backbone.head.dropout=0.1": TRAINED | CALIBRATED,
     "train.common.image_size=96": EVERYTHING_LEARNED,
-    "train.common.views=5": EVERYTHING_LEARNED,
-    "train.common.batch_size=64": TRAINED | EVALUATED,
-    "train.common.probe.lr=0.5": TRAINED | EVALUATED,
+    "train.common.views=5": {"features"} | TRAINED | CALIBRATED,
+    "train.common.batch_size=64": TRAINED | CALIBRATED,
+    "train.common.probe.lr=0.5": TRAINED | CALIBRATED,
     "train.fc.lr=0.5": of("fc"),
     "train.layer4.lr=0.5": of("layer4"),
     "train.full.lr=0.5": of("full"),
-    "calibrate.bins=10": EVALUATED,
-    "corrupt_eval.seed=1": each("corrupt_eval") | {"report"},
+    "calibrate.bins=10": CALIBRATED,
+    "corrupt_eval.seed=1": {"corrupt"} | each("corrupt_eval") | {"report"},
+    "adversarial.steps=20": each("adversarial") | {"report"},
     "gradcam.images=30": {"gradcam", "report"},
 }
 
@@ -83,7 +86,7 @@ def test_a_stage_declares_exactly_the_modules_that_it_imports(name):
     assert declared == import_closure(script)
 
 
-@pytest.mark.parametrize("name", ["calibrate", "report"])
+@pytest.mark.parametrize("name", ["calibrate", "compare", "report"])
 def test_what_only_reads_tables_never_imports_torch(name):
     code = f"import sys, {module_of(STAGES[name])}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

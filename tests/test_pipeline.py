@@ -22,7 +22,10 @@ SMALL = {
     "train.fc": {"epochs": 5},
     "train.layer4": {"epochs": 1},
     "train.full": {"epochs": 1},
+    "calibrate": {"resamples": 50},
     "corrupt_eval": {"images": 20},
+    "adversarial": {"images": 10, "epsilons": [2, 8], "steps": 2},
+    "gradcam": {"faithfulness_images": 10},
 }
 
 
