@@ -20,7 +20,7 @@ from stages.common.weather import Snowfall
 
 SEVERITIES = range(1, 6)
 Group = Literal["benchmark", "extra", "own"]
-CHUNK = 500  # images at a time, so that what a corruption needs beside its result stays below 100 MB
+CHUNK = 500  # images at a time, to keep memory beside the result below 100 MB; another number is other randomness
 
 
 class Corruption(NamedTuple):

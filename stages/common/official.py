@@ -7,6 +7,7 @@ images in their published order, n being 10,000, and `labels.npy` (5 * n,), the 
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from stages.common.corruption import CORRUPTIONS, SEVERITIES, Group
 from stages.common.params import Refusal
@@ -47,10 +48,10 @@ def official_images(folder: Path, name: str, severity: int, indices: np.ndarray,
 
 def _array(folder: Path, name: str) -> np.ndarray:
     try:
-        return np.load(folder / f"{name}.npy", mmap_mode="r")
+        return open_memmap(folder / f"{name}.npy", mode="r")
     except FileNotFoundError:
         raise _refusal(folder, f"it has no {name}.npy") from None
-    except (OSError, EOFError, ValueError) as fault:
+    except (OSError, ValueError) as fault:
         raise _refusal(folder, f"{name}.npy cannot be read ({fault})") from None
 
 

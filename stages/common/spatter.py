@@ -1,4 +1,4 @@
-"""Water and mud on the lens: CIFAR-10-C's spatter, whose water is a chain of OpenCV's integer operations.
+"""Water and mud on the lens: CIFAR-10-C's spatter, whose water is a chain of OpenCV's operations.
 
 OpenCV is not needed at run time: its Canny edges, chamfer distance and histogram equalisation are written out here, for
 a batch at once, and the tests compare each with OpenCV's own, value by value.

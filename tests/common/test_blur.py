@@ -125,6 +125,24 @@ def test_motion_blur_is_imagemagicks():
     # fmt: on
 
 
+def test_a_stroke_over_one_grey_channel_is_imagemagicks_too():
+    """Row 16 and column 31 of a grey PNG under `convert -motion-blur 14x12-70`, ImageMagick 6.9.11, 16 bits."""
+    row, column = np.ogrid[:32, :32]
+    image = ((row * row + 5 * column * row + 9 * column) % 256).astype(np.uint8)
+    image[image < 170] = 0  # as flakes of snow are
+    blurred = stroked(image[None, ..., None], 14, 12, np.array([-70.0]))[0, ..., 0]
+    # fmt: off
+    assert blurred[16].tolist() == [
+        119, 41, 44, 53, 62, 58, 88, 65, 84, 56, 64, 84, 80, 92, 85, 118, 76, 82, 72, 110, 109, 94, 56, 34, 77, 41, 67,
+        83, 61, 34, 61, 61,
+    ]
+    assert blurred[:, 31].tolist() == [
+        0, 11, 11, 27, 27, 26, 40, 39, 38, 60, 49, 59, 60, 57, 66, 51, 61, 69, 54, 51, 72, 56, 52, 49, 71, 66, 65, 59,
+        64, 67, 74, 70,
+    ]
+    # fmt: on
+
+
 @pytest.mark.parametrize(("degrees", "rows"), [(0, 0), (45, 1), (-45, -1)])
 @pytest.mark.parametrize(("severity", "sigma"), by_severity(1, 1.5, 2, 2, 2.5))
 def test_motion_blur_draws_a_dot_out_to_one_side(severity, sigma, degrees, rows):
