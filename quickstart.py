@@ -25,9 +25,9 @@ SHORT = {
     "train.fc.epochs": 10,
     "train.layer4.epochs": 3,
     "train.full.epochs": 2,
-    "corrupt_eval.images": 100,
-    "adversarial.images": 50,
-    "gradcam.faithfulness_images": 30,
+    "corrupt_eval.images": 40,
+    "adversarial.images": 20,
+    "gradcam.faithfulness_images": 10,
 }
 
 
