@@ -169,3 +169,12 @@ def test_other_data_than_cifar10_is_not_set_beside_published_figures(root):
 def test_the_table_of_the_variants_is_printed(root, capsys):
     report.run(PARAMS, root)
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["variant", *VARIANTS]
+
+
+@pytest.mark.parametrize("group", sorted(set(GROUPS.values())))
+def test_corruptions_of_one_group_alone_are_reported(tmp_path, monkeypatch, group):
+    monkeypatch.setattr("tests.study.GROUPS", {name: of for name, of in GROUPS.items() if of == group})
+    monkeypatch.setattr(report, "save_png", lambda figure, path: None)
+    write_study(tmp_path)
+    report.run(PARAMS, tmp_path)
+    assert (tmp_path / "MODEL_CARD.md").exists() and (tmp_path / "report.html").exists()
