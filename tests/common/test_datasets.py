@@ -84,6 +84,26 @@ def test_a_split_is_read_as_it_was_saved_with_its_classes(tmp_path):
         np.testing.assert_array_equal(arrays["indices"], split.indices)
 
 
+class Hostile:
+    """Its pickle runs a command of its author's choice when it is loaded."""
+
+    def __reduce__(self):
+        return pytest.fail, ("unpickled",)
+
+
+def test_a_pickle_in_place_of_an_array_is_never_loaded(tmp_path):
+    objects = np.array([Hostile()])
+    (tmp_path / "data/raw").mkdir(parents=True)
+    save_raw(Raw(_images(4), objects, _images(2), objects, ["cat", "dog"]), tmp_path / "data/raw")
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        load_raw(tmp_path)
+
+    (tmp_path / "data/subset").mkdir(parents=True)
+    save_split(Split(_images(1), objects, objects), tmp_path / "data/subset", "val")
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        load_split(tmp_path, "val")
+
+
 def test_datasets_does_not_import_torch():
     code = "import sys, stages.common.datasets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

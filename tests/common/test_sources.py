@@ -134,6 +134,101 @@ def test_a_file_cut_short_is_refused_by_name_and_never_unpickled(official, root,
         load("cifar10", root)
 
 
+class Hostile:
+    """Its pickle runs a command of its author's choice when it is loaded."""
+
+    def __reduce__(self):
+        return pytest.fail, ("unpickled",)
+
+
+def mutations(content, rng):
+    """Contents that are not quite `content`: bits turned, cut off, left out, doubled, replaced."""
+    for _ in range(20):
+        start, length = (int(value) for value in rng.integers(1, len(content) // 2, 2))
+        end = start + length
+        turned = bytearray(content)
+        turned[start] ^= 1 << int(rng.integers(8))
+        yield from (bytes(turned), content[:start], content[:start] + content[end:], content[:end] + content[start:])
+        yield content[:start] + rng.bytes(length) + content[end:]
+    yield from (b"", content + b"\0", pickle.dumps(Hostile()), pickle.dumps(Hostile()) + content)
+
+
+def _assert_is_refused_unread(root, name, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(pickle, "load", lambda *args, **options: pytest.fail("unpickled"))
+        patched.setattr(tarfile, "open", lambda *args, **options: pytest.fail("unpacked"))
+        with pytest.raises(Refusal) as refusal:
+            load("cifar10", root)
+    assert f"{name} is damaged" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["data_batch_1", "data_batch_5", "test_batch", "batches.meta"])
+def test_a_batch_changed_in_any_way_is_refused_by_name_and_never_unpickled(official, root, monkeypatch, name):
+    monkeypatch.setenv("CIFAR10_DIR", str(official))
+    path = official / "cifar-10-batches-py" / name
+    for content in mutations(path.read_bytes(), np.random.default_rng(0)):
+        path.write_bytes(content)
+        _assert_is_refused_unread(root, name, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "named"),
+    [
+        ("data_batch_1", "data_batch_2", "data_batch_1"),
+        ("data_batch_4", "test_batch", "data_batch_4"),
+        ("test_batch", "batches.meta", "test_batch"),
+    ],
+)
+def test_two_batches_that_changed_places_are_refused(official, root, monkeypatch, one, other, named):
+    monkeypatch.setenv("CIFAR10_DIR", str(official))
+    folder = official / "cifar-10-batches-py"
+    (folder / one).rename(folder / "spare")
+    (folder / other).rename(folder / one)
+    (folder / "spare").rename(folder / other)
+    _assert_is_refused_unread(root, named, monkeypatch)
+
+
+def test_a_folder_in_place_of_a_batch_is_refused(official, root, monkeypatch):
+    monkeypatch.setenv("CIFAR10_DIR", str(official))
+    (official / "cifar-10-batches-py/data_batch_3").unlink()
+    (official / "cifar-10-batches-py/data_batch_3").mkdir()
+    _assert_is_refused_unread(root, "data_batch_3", monkeypatch)
+
+
+def test_an_archive_changed_in_any_way_is_refused_and_never_unpacked(official, archive, root, monkeypatch):
+    given = root / "given" / archive.name
+    given.parent.mkdir()
+    monkeypatch.setenv("CIFAR10_DIR", str(given.parent))
+    for content in mutations(archive.read_bytes(), np.random.default_rng(0)):
+        given.write_bytes(content)
+        _assert_is_refused_unread(root, archive.name, monkeypatch)
+
+
+def test_an_archive_of_the_right_files_beside_others_is_refused(official, archive, root, monkeypatch):
+    given = root / "given" / archive.name
+    given.parent.mkdir()
+    with tarfile.open(given, "w:gz") as tar:
+        tar.add(official / "cifar-10-batches-py", "cifar-10-batches-py")
+        tar.add(archive, "../outside")
+    monkeypatch.setenv("CIFAR10_DIR", str(given.parent))
+    _assert_is_refused_unread(root, archive.name, monkeypatch)
+
+
+def test_an_archive_that_climbs_out_of_its_folder_writes_nothing_there_even_with_the_right_md5(
+    official, root, monkeypatch
+):
+    given = root / "given" / CIFAR10.filename
+    given.parent.mkdir()
+    with tarfile.open(given, "w:gz") as tar:
+        tar.add(official / "cifar-10-batches-py/batches.meta", "../outside")
+    monkeypatch.setattr(CIFAR10, "tgz_md5", _md5(given))
+    monkeypatch.setenv("CIFAR10_DIR", str(given.parent))
+    with pytest.raises(tarfile.OutsideDestinationError):
+        load("cifar10", root)
+    assert list(root.rglob("outside")) == []
+
+
 def test_a_missing_file_is_refused_by_name(official, root, monkeypatch):
     (official / "cifar-10-batches-py/data_batch_5").unlink()
     monkeypatch.setenv("CIFAR10_DIR", str(official))

@@ -1,0 +1,89 @@
+"""A training that was killed, or ended by a signal, is carried on by the next run and leaves the same bytes."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from stages import download, features, subsample
+from tests.test_dvc_yaml import ROOT
+
+RECIPE = {"epochs": 3, "lr": 0.02, "weight_decay": 0.0005, "label_smoothing": 0.0}
+PARAMS = {
+    "data": {"dataset": "digits", "train": 100, "val": 40, "test": 40, "seed": 0},
+    "backbone": {"weights": "none", "head": {"hidden": [16], "dropout": 0.3}},
+    "train": {
+        "common": {"image_size": 32, "views": 2, "batch_size": 20, "seed": 0, "probe": RECIPE},
+        "layer4": RECIPE,
+        "full": RECIPE,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory):
+    """A project whose trainings can start."""
+    root = tmp_path_factory.mktemp("ready")
+    (root / "params.yaml").write_text(json.dumps(PARAMS))
+    for stage in (download, subsample, features):
+        stage.run(PARAMS, root)
+    return root
+
+
+def start(root, variant):
+    return subprocess.Popen(
+        [sys.executable, "-m", f"stages.train_{variant}"],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(process):
+    """What a training prints that nobody disturbs."""
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return output
+
+
+def interrupt(root, variant, phase, number):
+    """What a training prints, and its status and last words, when it gets a signal once it has an epoch of `phase`."""
+    process = start(root, variant)
+    while process.poll() is None and not list(root.glob(f".cache/checkpoints/{variant}-*/{phase}.pt")):
+        time.sleep(0.002)
+    process.send_signal(number)
+    output, errors = process.communicate()
+    return output, process.returncode, errors
+
+
+@pytest.mark.parametrize("variant", ["layer4", "full"])
+def test_a_training_that_is_killed_and_then_ended_is_carried_on_to_the_same_bytes(ready, tmp_path, variant):
+    outputs = [f"models/{variant}.safetensors", f"results/predictions/{variant}.npz", f"results/training/{variant}.csv"]
+    undisturbed, disturbed = (shutil.copytree(ready, tmp_path / name) for name in ("undisturbed", "disturbed"))
+    beside = start(undisturbed, variant)
+
+    output, status, _ = interrupt(disturbed, variant, "head", signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    assert "head   1/3" in output
+
+    output, status, errors = interrupt(disturbed, variant, variant, signal.SIGTERM)
+    assert status == 128 + signal.SIGTERM
+    assert errors == f"train_{variant}: ended by SIGTERM; the next run does what is missing\n"
+    assert re.search(r"head: carrying on after epoch [123] of 3\n", output)
+    assert f"{variant}   1/3" in output
+    assert not any((disturbed / name).exists() for name in outputs)
+
+    output = finish(start(disturbed, variant))
+    assert "head: carrying on after epoch 3 of 3\n" in output
+    assert re.search(rf"{variant}: carrying on after epoch [123] of 3\n", output)
+    assert "carrying on" not in finish(beside)
+    assert {name for name in outputs if (disturbed / name).read_bytes() != (undisturbed / name).read_bytes()} == set()
+    assert list((disturbed / ".cache/checkpoints").iterdir()) == []

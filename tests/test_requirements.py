@@ -1,0 +1,108 @@
+"""The requirements files against the code: what is imported is pinned, and what is pinned is imported."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections import Counter
+from importlib.metadata import packages_distributions, version
+
+import pytest
+
+from tests.test_dvc_yaml import ROOT
+
+NEVER_IMPORTED = {
+    "dvc": "the command",
+    "flask": "what moto's server answers with",
+    "flask-cors": "what moto's server answers with",
+    "onnxscript": "what torch.onnx.export translates with",
+    "ruff": "the command",
+}
+DISTRIBUTIONS = packages_distributions()  # by the name that is imported
+
+
+def canonical(name):
+    """As package indexes compare names: https://packaging.python.org/en/latest/specifications/name-normalization"""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def lines(file):
+    return [line.strip() for line in (ROOT / file).read_text().splitlines() if line.strip() and line[0] not in "#-"]
+
+
+def pins(*files):
+    return {canonical(re.split(r"[\[=]", line)[0]): line.split("==")[1] for file in files for line in lines(file)}
+
+
+def sources():
+    listed = subprocess.check_output(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"], cwd=ROOT, text=True
+    )
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).exists()]
+
+
+OURS = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in sources()}
+
+
+def imported(path):
+    """The third-party packages that a file imports, pytest.importorskip included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("importorskip"):
+            names.add(node.args[0].value)
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - OURS
+
+
+def unpinned(paths, pinned):
+    """{package: who imports it} of what no pinned distribution holds."""
+    missing = {}
+    for path in paths:
+        for package in imported(path):
+            if not {canonical(name) for name in DISTRIBUTIONS.get(package, [])} & pinned.keys():
+                missing.setdefault(package, []).append(str(path.relative_to(ROOT)))
+    return missing
+
+
+def is_test(path):
+    return path.relative_to(ROOT).parts[0] == "tests"
+
+
+def test_every_library_that_the_code_imports_is_in_requirements_txt():
+    assert unpinned([path for path in sources() if not is_test(path)], pins("requirements.txt")) == {}
+
+
+def test_every_library_that_the_tests_import_is_in_a_requirements_file():
+    pinned = pins("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt")
+    assert unpinned([path for path in sources() if is_test(path)], pinned) == {}
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt"])
+def test_every_pin_is_exact(file):
+    assert [line for line in lines(file) if not re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+", line)] == []
+
+
+def test_nothing_is_pinned_twice():
+    files = ("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt")
+    assert [name for name, times in Counter(name for file in files for name in pins(file)).items() if times > 1] == []
+
+
+def test_what_is_in_requirements_txt_is_imported_by_more_than_the_tests():
+    used = {package for path in sources() if not is_test(path) for package in imported(path)}
+    distributions = {canonical(name) for package in used for name in DISTRIBUTIONS.get(package, [])}
+    assert pins("requirements.txt").keys() - distributions - NEVER_IMPORTED.keys() == set()
+
+
+def test_nothing_is_pinned_for_the_tests_that_no_test_imports():
+    used = {package for path in sources() if is_test(path) for package in imported(path)}
+    distributions = {canonical(name) for package in used for name in DISTRIBUTIONS.get(package, [])}
+    pinned = pins("requirements-dev.txt", "requirements-nodeps.txt")
+    assert pinned.keys() - distributions - NEVER_IMPORTED.keys() == set()
+
+
+def test_the_tests_run_on_the_pinned_versions():
+    pinned = pins("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt")
+    assert {name: version(name).split("+")[0] for name in pinned} == pinned
