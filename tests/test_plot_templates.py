@@ -6,10 +6,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import vl_convert
 from dvc_render.vega import VegaRenderer
 from ruamel.yaml import YAML
-
-vl_convert = pytest.importorskip("vl_convert", reason="needs vl-convert-python, of requirements-dev.txt")
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["9", "10", "ant"]  # an order that is neither of numbers nor of the alphabet

@@ -97,6 +97,18 @@ def leaves(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def templates(autoescape: bool = False) -> Environment:
+    """The templates beside the stages; a figure that one quotes and nobody gives is an error."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
 def render_card(
     freeze: Variant,
     params: Mapping[str, Any],
@@ -111,13 +123,7 @@ def render_card(
     published: of stages.common.published.
     Raises jinja2.UndefinedError when a figure that the card quotes is absent.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates()
     for filter_ in (percent, share, fixed, signed, points, interval, seconds, setting, leaves):
         environment.filters[filter_.__name__] = filter_
     summary = figures["summary"]

@@ -12,13 +12,24 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 import vl_convert
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
 from stages.common.calibration import softmax
 from stages.common.diagrams import MEAN, corruption_table, learning_curves_table
-from stages.common.model_card import TEMPLATES, fixed, leaves, percent, points, seconds, setting, share, signed
+from stages.common.gallery import COLOURS
+from stages.common.model_card import (
+    TEMPLATES,
+    fixed,
+    leaves,
+    percent,
+    points,
+    seconds,
+    setting,
+    share,
+    signed,
+    templates,
+)
 from stages.common.predictions import Predictions
 from stages.common.results import Results
 from stages.common.results_table import LEARNS, Summary
@@ -28,7 +39,6 @@ from stages.common.variants import VARIANTS, Variant
 Row = Mapping[str, Any]
 
 VEGA_LITE = "6.4"
-HEAT_COLOURS = "inferno"  # as in the galleries of plots/gradcam
 SPRITE_COLUMNS = 30
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "onnx", "onnxruntime", "dvc")
 
@@ -76,14 +86,7 @@ def write_page(
         "predictions": _packed_predictions(predictions, summary),
         "gallery": _packed_gallery(gallery, predictions, summary),
     }
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates(autoescape=True)
     measured = {show.__name__: typeset(show) for show in (percent, share, fixed, points, signed)}
     settings = {show.__name__: show for show in (seconds, setting, leaves, words)}
     environment.filters |= measured | settings
@@ -176,7 +179,7 @@ def _packed_predictions(predictions: Mapping[Variant, Predictions], summary: Sum
 
 def _packed_gallery(gallery: Gallery, predictions: Mapping[Variant, Predictions], summary: Summary) -> dict[str, Any]:
     peaks = np.maximum(gallery.maps.max(axis=(1, 2), keepdims=True).astype(np.float64), np.finfo(np.float64).tiny)
-    colours = matplotlib.colormaps[HEAT_COLOURS](np.arange(256), bytes=True)[:, :3]
+    colours = matplotlib.colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
     return {
         "index": pack(gallery.index, "<u4"),
         "sprite": sprite(gallery.images),
