@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from reprlib import Repr
+from textwrap import shorten
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+
+FAULTS = 5  # that a refusal names; a list of a hundred thousand words where numbers belong has as many
+BRIEF = Repr()
+BRIEF.maxlevel, BRIEF.maxstring, BRIEF.maxother = 2, 60, 60
 
 T = TypeVar("T")
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -28,10 +33,11 @@ def read_params(path: Path) -> dict[str, Any]:
     YAML 1.2 rules: `dvc exp run -S lr=0.00005` writes `5e-05`, which YAML 1.1 readers take for a string.
     Raises Refusal when the file is not a YAML mapping.
     """
+    content = path.read_bytes()
     try:
-        params = YAML(typ="safe", pure=True).load(path)
-    except (YAMLError, UnicodeDecodeError) as fault:
-        raise Refusal(f"{path} is not valid YAML: {' '.join(str(fault).split())}") from None
+        params = YAML(typ="safe", pure=True).load(content)
+    except Exception as fault:  # dates and numbers that are none raise more than YAMLError
+        raise Refusal(f"{path} is not valid YAML: {shorten(str(fault), 300, placeholder='...')}") from None
     if not isinstance(params, dict):
         raise Refusal(f"{path} must be a mapping of parameters, got {type(params).__name__}")
     return params
@@ -50,13 +56,23 @@ def parse(params: Mapping[str, Any], key: str, kind: type[T]) -> T:
     try:
         return TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as fault:
-        raise Refusal("; ".join(_line(key, error) for error in fault.errors())) from None
+        lines = [_line(key, error) for error in fault.errors()]
+        more = [f"and {len(lines) - FAULTS} more faults"] if len(lines) > FAULTS else []
+        raise Refusal("; ".join(lines[:FAULTS] + more)) from None
 
 
 def _line(key: str, error: Any) -> str:
-    name = ".".join(filter(None, [key, *map(str, error["loc"])]))
+    name = ".".join(filter(None, [key, *(_shown(part).strip("'\"") for part in error["loc"])]))
     if error["type"] == "extra_forbidden":
         return f"params.yaml: {name} is not a known parameter"
     if error["type"] == "missing":
         return f"params.yaml: {name} is missing"
-    return f"params.yaml: {name} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    return f"params.yaml: {name} = {_shown(error['input'])}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _shown(value: Any) -> str:
+    """The value on one line, cut where it is long, deep or endless."""
+    try:
+        return BRIEF.repr(value)
+    except ValueError:  # Python turns no integer of more than 4,300 digits into text
+        return "a number of thousands of digits"
