@@ -1,13 +1,13 @@
 """Blurs: lens, frosted glass, movement, and the strokes and magnifications that snow is made of too.
 
-A corruption is a function of images (N, 32, 32, 3), uint8, the constant of a severity, and a random generator; it
+A corruption is a function of images (N, S, S, 3), uint8, the constant of a severity, and a random generator; it
 returns the same shape and dtype. An image's randomness must not depend on how many follow it.
 """
 
 import numpy as np
 from scipy import ndimage, sparse
 
-from stages.common.pixels import SIDE, to_uint8
+from stages.common.pixels import to_uint8
 
 
 def gaussian_blur(images: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
@@ -40,9 +40,10 @@ def glass_blur(images: np.ndarray, glass: tuple[float, int], rng: np.random.Gene
     """
     sigma, rounds = glass
     pixels = gaussian_blur(images, sigma, rng)
-    inner = np.arange(2, SIDE)
+    side = images.shape[1]
+    inner = np.arange(2, side)
     image = np.arange(len(images))[:, None, None]
-    jumps = rng.integers(-1, 1, size=(len(images), rounds, 2, SIDE - 2, SIDE - 2))
+    jumps = rng.integers(-1, 1, size=(len(images), rounds, 2, side - 2, side - 2))
     for up, left in np.moveaxis(jumps, 0, 2):
         pixels[:, 2:, 2:] = pixels[image, inner[:, None] + up, inner + left]
     return gaussian_blur(pixels, sigma, rng)
@@ -54,7 +55,7 @@ def motion_blur(images: np.ndarray, stroke: tuple[float, float], rng: np.random.
 
 
 def stroked(images: np.ndarray, radius: float, sigma: float, degrees: np.ndarray) -> np.ndarray:
-    """`images` (N, 32, 32, channels), uint8, each under a one-sided Gaussian stroke in its direction, `degrees` (N,).
+    """`images` (N, S, S, channels), uint8, each under a one-sided Gaussian stroke in its direction, `degrees` (N,).
 
     ImageMagick's MotionBlurImage, which the authors called: 2 * ceil(radius) + 1 taps at whole pixels along the stroke,
     the border repeated, the sum rounded to 16 bits and then truncated to 8 as its PNG writer does.
@@ -65,11 +66,12 @@ def stroked(images: np.ndarray, radius: float, sigma: float, degrees: np.ndarray
     weights /= weights.sum()
     down = np.ceil(steps * np.sin(angles) - 0.5).astype(int)  # (N, taps)
     right = np.ceil(steps * np.cos(angles) - 0.5).astype(int)
-    place, image = np.arange(SIDE), np.arange(len(images))[:, None, None]
+    last = images.shape[1] - 1
+    place, image = np.arange(last + 1), np.arange(len(images))[:, None, None]
     blurred = np.zeros(images.shape)
     for tap, weight in enumerate(weights):
-        rows = np.clip(place + down[:, tap, None], 0, SIDE - 1)  # (N, 32)
-        columns = np.clip(place + right[:, tap, None], 0, SIDE - 1)
+        rows = np.clip(place + down[:, tap, None], 0, last)  # (N, S)
+        columns = np.clip(place + right[:, tap, None], 0, last)
         blurred += weight * images[image, rows[:, :, None], columns[:, None, :]]
     return (np.rint(blurred * 257) // 257).astype(np.uint8)
 
@@ -78,19 +80,20 @@ def zoom_blur(images: np.ndarray, stop: float, rng: np.random.Generator) -> np.n
     """The mean of an image and its magnifications by 1, 1.01, 1.02 and so on to `stop`, as floating point counts.
 
     That is 7, 12, 16, 21 and 26 magnifications at severities 1-5: the authors' np.arange oversteps at the first two.
-    Magnifying is linear in the pixels and separable, so one (1024, 1024) matrix does all of it; a sparse one, whose
+    Magnifying is linear in the pixels and separable, so one (S * S, S * S) matrix does all of it; a sparse one, whose
     product has the same last bits however many images there are.
     """
-    lines = [np.eye(SIDE), *(magnification(factor) for factor in np.arange(1, stop, 0.01))]
+    side = images.shape[1]
+    lines = [np.eye(side), *(magnification(factor, side) for factor in np.arange(1, stop, 0.01))]
     blur = sum(sparse.kron(line, line, format="csr") for line in lines) / len(lines)
-    pixels = images.transpose(1, 2, 0, 3).reshape(SIDE * SIDE, -1) / 255
-    return to_uint8(blur @ pixels).reshape(SIDE, SIDE, -1, 3).transpose(2, 0, 1, 3)
+    pixels = images.transpose(1, 2, 0, 3).reshape(side * side, -1) / 255
+    return to_uint8(blur @ pixels).reshape(side, side, -1, 3).transpose(2, 0, 1, 3)
 
 
-def magnification(factor: float) -> np.ndarray:
-    """The (32, 32) matrix that takes a line of pixels to its middle part, magnified by linear interpolation."""
-    kept = int(np.ceil(SIDE / factor))
-    start = (SIDE - kept) // 2
-    magnified = ndimage.zoom(np.eye(SIDE)[start : start + kept], (factor, 1), order=1)
-    surplus = (len(magnified) - SIDE) // 2
-    return magnified[surplus : surplus + SIDE]
+def magnification(factor: float, side: int) -> np.ndarray:
+    """The (side, side) matrix that takes a line of pixels to its middle part, magnified by linear interpolation."""
+    kept = int(np.ceil(side / factor))
+    start = (side - kept) // 2
+    magnified = ndimage.zoom(np.eye(side)[start : start + kept], (factor, 1), order=1)
+    surplus = (len(magnified) - side) // 2
+    return magnified[surplus : surplus + side]

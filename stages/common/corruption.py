@@ -1,8 +1,12 @@
-"""Common corruptions of 32x32 images, with the formulas and severities of CIFAR-10-C.
+"""Common corruptions of small images, with the formulas and severities of CIFAR-10-C.
 
 Hendrycks & Dietterich 2019, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations"; the
 constants are those of the authors' make_cifar_c.py, which differ from ImageNet-C's. The official files were drawn from
 an unseeded generator and cannot be regenerated bit by bit: what comes out of here is CIFAR-10-C-style.
+
+The constants are for CIFAR-10's 32 pixels a side. On images of another side what is a share of it stays one (elastic,
+pixelate, occlusion); noise is per pixel, and blurs, strokes and drops keep their pixels, so that they cover less of a
+larger image: severities compare within a side, not between two.
 """
 
 from collections.abc import Callable
@@ -20,7 +24,7 @@ from stages.common.weather import Snowfall
 
 SEVERITIES = range(1, 6)
 Group = Literal["benchmark", "extra", "own"]
-CHUNK = 500  # images at a time, to keep memory beside the result below 100 MB; another number is other randomness
+CHUNK = 500  # images of 32x32 at a time, to keep memory beside the result below 100 MB; it decides the randomness
 
 
 class Corruption(NamedTuple):
@@ -82,7 +86,7 @@ CORRUPTIONS = {  # in the paper's order, then our own
 
 
 def corrupt(images: np.ndarray, name: str, severity: int, seed: int) -> np.ndarray:
-    """`images` (N, 32, 32, 3), uint8, under corruption `name` at `severity` 1-5, as an array of the same kind.
+    """`images` (N, S, S, 3), uint8, under corruption `name` at `severity` 1-5, as an array of the same kind.
 
     The randomness depends on name, severity and seed alone, and an image's on its place in the batch: not on which
     other corruptions are applied, nor on the images that follow it.
@@ -92,14 +96,16 @@ def corrupt(images: np.ndarray, name: str, severity: int, seed: int) -> np.ndarr
         raise ValueError(f"unknown corruption {name!r}: choose from {', '.join(CORRUPTIONS)}")
     if severity not in SEVERITIES:
         raise ValueError(f"severity must be 1, 2, 3, 4 or 5, got {severity!r}")
-    if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE, 3):
-        raise ValueError(f"images must be uint8 (N, {SIDE}, {SIDE}, 3), got {images.dtype} {images.shape}")
+    side = images.shape[1]
+    if images.dtype != np.uint8 or images.shape[1:] != (side, side, 3):
+        raise ValueError(f"images must be uint8 (N, S, S, 3), got {images.dtype} {images.shape}")
     corruption = CORRUPTIONS[name]
     constant = corruption.constants[severity - 1]
     rng = np.random.default_rng([seed, severity, *name.encode()])
     corrupted = np.empty_like(images)
-    for start in range(0, len(images), CHUNK):
-        corrupted[start : start + CHUNK] = corruption.apply(images[start : start + CHUNK], constant, rng)
+    chunk = max(CHUNK * SIDE**2 // side**2, 1)
+    for start in range(0, len(images), chunk):
+        corrupted[start : start + chunk] = corruption.apply(images[start : start + chunk], constant, rng)
     return corrupted
 
 

@@ -1,6 +1,6 @@
 """Colour, geometry and compression.
 
-A corruption is a function of images (N, 32, 32, 3), uint8, the constant of a severity, and a random generator; it
+A corruption is a function of images (N, S, S, 3), uint8, the constant of a severity, and a random generator; it
 returns the same shape and dtype. An image's randomness must not depend on how many follow it.
 """
 
@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from stages.common.pixels import SIDE, to_uint8
 
-CORNERS = np.array([[26, 26], [26, 6], [6, 6]], dtype=float)  # x and y, pixels: around the centre (16, 16)
+CORNERS = np.array([[26, 26], [26, 6], [6, 6]], dtype=float)  # x and y, pixels of 32: around the centre (16, 16)
 
 
 def brightness(images: np.ndarray, added: float, rng: np.random.Generator) -> np.ndarray:
@@ -53,16 +53,20 @@ def contrast(images: np.ndarray, factor: float, rng: np.random.Generator) -> np.
 
 
 def elastic_transform(images: np.ndarray, warp: tuple[float, float, float], rng: np.random.Generator) -> np.ndarray:
-    """A random affine map and then a smooth random displacement, as (amplitude, sigma, corner shift) in pixels say.
+    """A random affine map and then a smooth random displacement, as (amplitude, sigma, corner shift) say.
 
-    The affine map moves three corners of a 20-pixel square, each coordinate by a uniform draw of up to `corner shift`.
+    All are pixels where an image has 32, and in proportion where it has others, as the authors give them in shares of
+    the side. The affine map moves three corners of a 20-pixel square, each coordinate by a uniform draw of up to
+    `corner shift`.
     """
-    amplitude, sigma, shift = warp
+    side = images.shape[1]
+    amplitude, sigma, shift = (of_32 * (side / SIDE) for of_32 in warp)
+    corners = CORNERS * (side / SIDE)
     for_corners, for_rows, for_columns = rng.spawn(3)
-    place = np.arange(SIDE, dtype=float)
-    moved = CORNERS + for_corners.uniform(-shift, shift, size=(len(images), 3, 2))
+    place = np.arange(side, dtype=float)
+    moved = corners + for_corners.uniform(-shift, shift, size=(len(images), 3, 2))
     # (N, 3, 2): the last axis takes (x, y, 1) of a pixel back to the x and y that it comes from.
-    back = np.linalg.solve(np.concatenate([moved, np.ones((len(images), 3, 1))], axis=2), CORNERS)
+    back = np.linalg.solve(np.concatenate([moved, np.ones((len(images), 3, 1))], axis=2), corners)
     x, y = np.moveaxis(back, 2, 0)[..., None, None]
     sources = (of[:, 0] * place + of[:, 1] * place[:, None] + of[:, 2] for of in (y, x))
     pixels = _sampled(images / np.float32(255), *sources, border="reflect")
@@ -79,17 +83,18 @@ def elastic_transform(images: np.ndarray, warp: tuple[float, float, float], rng:
 
 
 def _sampled(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray, border: str) -> np.ndarray:
-    """`pixels` (N, 32, 32, 3) at `rows` and `columns` (N, 32, 32), at most 32 outside, by bilinear interpolation.
+    """`pixels` (N, S, S, 3) at `rows` and `columns` (N, S, S), at most S outside, by bilinear interpolation.
 
     border: "reflect" mirrors at the outermost pixels' centres, "symmetric" at their edges, as np.pad has it.
     """
-    within = np.pad(np.arange(SIDE), SIDE + 1, mode=border)
+    side = pixels.shape[1]
+    within = np.pad(np.arange(side), side + 1, mode=border)
     top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
     down, right = (rows - top)[..., None].astype(np.float32), (columns - left)[..., None].astype(np.float32)
     image = np.arange(len(pixels))[:, None, None]
 
     def at(row: np.ndarray, column: np.ndarray) -> np.ndarray:
-        return pixels[image, within[row + SIDE + 1], within[column + SIDE + 1]]
+        return pixels[image, within[row + side + 1], within[column + side + 1]]
 
     above = at(top, left) * (1 - right) + at(top, left + 1) * right
     below = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
@@ -97,9 +102,9 @@ def _sampled(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray, border: 
 
 
 def pixelate(images: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """Shrunk to `side` pixels and back, each value a mean over the box that it covers."""
-    box = Image.Resampling.BOX
-    return _each(images, lambda image: image.resize((side, side), box).resize((SIDE, SIDE), box))
+    """Shrunk to `side` pixels of 32 and back, each value a mean over the box that it covers."""
+    box, kept = Image.Resampling.BOX, int(side * images.shape[1] / SIDE)
+    return _each(images, lambda image: image.resize((kept, kept), box).resize(image.size, box))
 
 
 def jpeg_compression(images: np.ndarray, quality: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Noise and cut-outs: what hits pixels whatever is beside them.
 
-A corruption is a function of images (N, 32, 32, 3), uint8, the constant of a severity, and a random generator; it
+A corruption is a function of images (N, S, S, 3), uint8, the constant of a severity, and a random generator; it
 returns the same shape and dtype. An image's randomness must not depend on how many follow it.
 """
 
@@ -32,7 +32,12 @@ def speckle_noise(images: np.ndarray, scale: float, rng: np.random.Generator) ->
 
 
 def occlusion(images: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """A grey square of `side` pixels somewhere in each image, whole: DeVries & Taylor's cut-out. Not of CIFAR-10-C."""
-    corners = rng.integers(0, SIDE - side + 1, size=(len(images), 2))[..., None]  # (N, 2, 1)
-    rows, columns = np.moveaxis((np.arange(SIDE) >= corners) & (np.arange(SIDE) < corners + side), 1, 0)
+    """A grey square somewhere in each image, whole: DeVries & Taylor's cut-out. Not of CIFAR-10-C.
+
+    side: its pixels where an image has 32, and in proportion where it has others.
+    """
+    size = images.shape[1]
+    side = round(side * size / SIDE)
+    corners = rng.integers(0, size - side + 1, size=(len(images), 2))[..., None]  # (N, 2, 1)
+    rows, columns = np.moveaxis((np.arange(size) >= corners) & (np.arange(size) < corners + side), 1, 0)
     return np.where((rows[:, :, None] & columns[:, None, :])[..., None], np.uint8(128), images)

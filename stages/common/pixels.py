@@ -1,8 +1,8 @@
-"""What every corruption shares: the size of the images, and the way from [0, 1] back to bytes."""
+"""What the corruptions share: the size that their constants are for, and the way from [0, 1] back to bytes."""
 
 import numpy as np
 
-SIDE = 32  # pixels: CIFAR-10-C's constants mean something at this size only
+SIDE = 32  # pixels: of CIFAR-10's images, which CIFAR-10-C's constants are for
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:

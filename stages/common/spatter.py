@@ -56,7 +56,7 @@ def spatter(images: np.ndarray, splash: Splash, rng: np.random.Generator) -> np.
 
 
 def _relief(depth: np.ndarray) -> np.ndarray:
-    """How bright the surface of drops (N, 32, 32), uint8, is: the distance from their rims, seen in slanting light."""
+    """How bright the surface of drops (N, S, S), uint8, is: the distance from their rims, seen in slanting light."""
     distance = np.minimum(distance_from(canny_edges(depth, 50, 150)), FARTHEST).astype(float)
     distance = equalised((_sum_of_nine(distance) / 9).astype(np.uint8))
     slanted = ndimage.correlate(distance.astype(int), EMBOSS[None], mode="mirror").clip(0, 255)

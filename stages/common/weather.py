@@ -1,6 +1,6 @@
 """Weather: snow, frost and fog.
 
-A corruption is a function of images (N, 32, 32, 3), uint8, the constant of a severity, and a random generator; it
+A corruption is a function of images (N, S, S, 3), uint8, the constant of a severity, and a random generator; it
 returns the same shape and dtype. An image's randomness must not depend on how many follow it.
 """
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.common.blur import magnification, stroked
-from stages.common.pixels import SIDE, to_uint8
+from stages.common.pixels import to_uint8
 
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # luma of red, green and blue
 SEEDED = 0.04  # share of the pixels that needles of ice grow from
@@ -31,8 +31,8 @@ class Snowfall(NamedTuple):
 def snow(images: np.ndarray, fall: Snowfall, rng: np.random.Generator) -> np.ndarray:
     """Falling flakes, drawn once as they are and once turned by 180 degrees, over a whitened image."""
     for_flakes, for_angles = rng.spawn(2)
-    flakes = for_flakes.normal(fall.mean, fall.deviation, size=(len(images), SIDE, SIDE))
-    closer = magnification(fall.zoom)
+    flakes = for_flakes.normal(fall.mean, fall.deviation, size=images.shape[:3])
+    closer = magnification(fall.zoom, images.shape[1])
     flakes = closer @ flakes @ closer.T
     flakes[flakes < fall.threshold] = 0
     falling = stroked(to_uint8(flakes)[..., None], fall.radius, fall.sigma, for_angles.uniform(-135, -45, len(images)))
@@ -50,11 +50,11 @@ def frost(images: np.ndarray, mixture: tuple[float, float], rng: np.random.Gener
     measured here is comparable with their frost.
     """
     of_image, of_ice = mixture
-    return to_uint8(of_image * (images / 255) + of_ice * _ice(len(images), rng))
+    return to_uint8(of_image * (images / 255) + of_ice * _ice(len(images), images.shape[1], rng))
 
 
-def _ice(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Ice flowers on a window (count, 32, 32, 3) in [0, 1], each picture of its own thickness and directions.
+def _ice(count: int, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Ice flowers on a window (count, side, side, 3) in [0, 1], each picture of its own thickness and directions.
 
     Patches of rime, and needles that taper off in six directions 60 degrees apart as crystals have them. Brightness,
     colour, contrast within a picture and spread between pictures are set near those of the authors' photographs at
@@ -62,8 +62,8 @@ def _ice(count: int, rng: np.random.Generator) -> np.ndarray:
     """
     for_thickness, for_rime, for_seeds, for_angles = rng.spawn(4)
     thickness = for_thickness.uniform(0.25, 0.85, size=(count, 1, 1))
-    rime = _plasma(count, 1.5, for_rime) - 0.5
-    chance = for_seeds.random((count, SIDE, SIDE))
+    rime = _plasma(count, side, 1.5, for_rime) - 0.5
+    chance = for_seeds.random((count, side, side))
     seeds = to_uint8((chance - (1 - SEEDED)) / SEEDED)[..., None]
     first = for_angles.uniform(0, 60, count)
     needles = sum(stroked(seeds, 6, 5, first + turn) / 255 for turn in range(0, 360, 60))[..., 0]
@@ -75,19 +75,21 @@ def fog(images: np.ndarray, density: tuple[float, float], rng: np.random.Generat
     amount, decay = density
     pixels = images / 255
     brightest = pixels.max(axis=(1, 2, 3), keepdims=True)
-    haze = amount * _plasma(len(images), decay, rng)[..., None]
+    haze = amount * _plasma(len(images), images.shape[1], decay, rng)[..., None]
     return to_uint8((pixels + haze) * brightest / (brightest + amount))
 
 
-def _plasma(count: int, decay: float, rng: np.random.Generator) -> np.ndarray:
-    """Fractal clouds (count, 32, 32), each stretched to [0, 1]: the diamond-square algorithm on a torus.
+def _plasma(count: int, side: int, decay: float, rng: np.random.Generator) -> np.ndarray:
+    """Fractal clouds (count, side, side), each stretched to [0, 1]: the diamond-square algorithm on a torus.
 
-    A point is the mean of its four neighbours half a step away plus noise, which shrinks by decay**2 as the step
-    halves. Every point is set once, so one field of noise, drawn beforehand, serves all steps.
+    The torus has a power of two for its side; what a smaller image does not need of it is cut off. A point is the mean
+    of its four neighbours half a step away plus noise, which shrinks by decay**2 as the step halves. Every point is set
+    once, so one field of noise, drawn beforehand, serves all steps.
     """
-    noise = rng.uniform(-1, 1, size=(count, SIDE, SIDE))
+    step = 1 << (side - 1).bit_length()
+    noise = rng.uniform(-1, 1, size=(count, step, step))
     heights = np.zeros_like(noise)
-    step, amplitude = SIDE, 1.0
+    amplitude = 1.0
     while step >= 2:
         on, off = slice(0, None, step), slice(step // 2, None, step)
         corners = heights[:, on, on]
@@ -99,5 +101,6 @@ def _plasma(count: int, decay: float, rng: np.random.Generator) -> np.ndarray:
             heights[:, rows, columns] = neighbours / 4 + amplitude * noise[:, rows, columns]
         step //= 2
         amplitude /= decay**2
+    heights = heights[:, :side, :side]
     heights -= heights.min(axis=(1, 2), keepdims=True)
     return heights / heights.max(axis=(1, 2), keepdims=True)

@@ -188,4 +188,4 @@ def test_a_magnification_stretches_the_middle_from_edge_to_edge(factor, kept, zo
     """Linear between the centres of the outermost pixels kept, then cut to 32."""
     first, surplus = (32 - kept) // 2, (zoomed - 32) // 2
     ramp = first + np.linspace(0, kept - 1, zoomed)[surplus : surplus + 32]
-    np.testing.assert_allclose(magnification(factor) @ np.arange(32), ramp, atol=1e-12)
+    np.testing.assert_allclose(magnification(factor, 32) @ np.arange(32), ramp, atol=1e-12)

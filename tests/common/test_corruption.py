@@ -116,7 +116,7 @@ def test_an_unknown_name_or_severity_is_quoted(name, severity, message):
 @pytest.mark.parametrize(
     ("images", "received"),
     [
-        (np.zeros((2, 28, 28, 3), np.uint8), r"uint8 \(2, 28, 28, 3\)"),
+        (np.zeros((2, 32, 28, 3), np.uint8), r"uint8 \(2, 32, 28, 3\)"),
         (np.zeros((32, 32, 3), np.uint8), r"uint8 \(32, 32, 3\)"),
         (np.zeros((2, 32, 32, 3)), r"float64 \(2, 32, 32, 3\)"),
     ],
@@ -124,6 +124,26 @@ def test_an_unknown_name_or_severity_is_quoted(name, severity, message):
 def test_images_of_another_shape_or_dtype_are_quoted(images, received):
     with pytest.raises(ValueError, match=received):
         corrupt(images, "contrast", 1, seed=0)
+
+
+@pytest.mark.parametrize("side", [48, 64])
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_images_of_another_side_are_corrupted_too_and_the_worst_severity_changes_them_more_than_the_least(name, side):
+    ramps = np.linspace(40, 200, side).astype(np.uint8)
+    images = np.stack([np.stack([ramps[:, None] ^ (ramps & mask)] * 3, axis=-1) for mask in (0, 63, 96)])
+    images[..., 0] //= 2  # saturation has something to change
+    weak, strong = (corrupt(images, name, severity, seed=0) for severity in (1, 5))
+    assert weak.shape == strong.shape == (3, side, side, 3) and weak.dtype == np.uint8
+    changes = [np.abs(image.astype(float) - images).mean() for image in (weak, strong)]
+    assert changes[0] > 0 and (name in UNORDERED or changes[0] < changes[1])
+
+
+def test_shares_of_the_side_are_the_same_shares_of_a_larger_image():
+    images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    hidden = (corrupt(images, "occlusion", 3, seed=0) == 128).all(axis=-1).sum(axis=(1, 2))
+    np.testing.assert_array_equal(hidden, [(12 * 2) ** 2] * 4)  # 12 of 32 pixels are 24 of 64
+    coarse = corrupt(images, "pixelate", 5, seed=0)
+    assert len({line.tobytes() for line in coarse[0, :, 0]}) <= 2 * 20  # 20 of 32 pixels are 40 of 64
 
 
 BLOCK = {"corruptions": ["gaussian_noise", "motion_blur"], "images": 1000, "seed": 0, "cifar10c_dir": None}
