@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 # Screen pixels.
-ZOOM = 2  # for each pixel of an image
+TILE = 64, 128  # a small image is enlarged by a whole number up to the first, a large one shrunk to the second
 GAP = 3  # between severities
 APART = 22  # between one image's severities and the next one's
 LABELS = 152  # width of the column of names
@@ -27,9 +27,11 @@ def contact_sheet(conditions: Sequence[Mapping[str, Any]], images: np.ndarray) -
     """The clean images at the left of each row, then severity after severity, a block of columns for each image.
 
     conditions: C times `corruption`, `group` and `severity`; the one of severity 0 is the clean images. images: uint8
-    (C, M, H, W, 3), each condition's M images.
+    (C, M, S, S, 3), each condition's M images.
     """
-    height, width = (ZOOM * side for side in images.shape[2:4])
+    side = images.shape[2]
+    width = height = min(max(TILE[0] // side, 1) * side, TILE[1])
+    how = Image.Resampling.NEAREST if width >= side else Image.Resampling.LANCZOS
     severities = sorted({condition["severity"] for condition in conditions})
     places = {(condition["corruption"], condition["severity"]): place for place, condition in enumerate(conditions)}
     clean = next(place for place, condition in enumerate(conditions) if condition["severity"] == 0)
@@ -57,7 +59,7 @@ def contact_sheet(conditions: Sequence[Mapping[str, Any]], images: np.ndarray) -
             for picture, left in enumerate(lefts):
                 for column, severity in enumerate(severities):
                     place = places[name, severity] if severity else clean
-                    tile = Image.fromarray(images[place, picture]).resize((width, height), Image.Resampling.NEAREST)
+                    tile = Image.fromarray(images[place, picture]).resize((width, height), how)
                     sheet.paste(tile, (left + column * (width + GAP), top))
             top += height + GAP
     return sheet

@@ -8,6 +8,7 @@ import numpy as np
 
 from stages.common.cam import TITLES, Method, heatmap
 from stages.common.gallery import Picture, draw_gallery, overlay
+from stages.common.names import short
 
 HEADINGS = {
     "hits": "Typical hits",
@@ -87,9 +88,9 @@ def by_class(shown: Shown, explain: Explain, classes: list[str]) -> list[Picture
     )
     return [
         Picture(
-            _title(true, predicted, confidence, classes),
-            [("", image), (f"for {classes[predicted]}", first)]
-            + ([(f"for {classes[true]}", second)] if true != predicted else []),
+            _title(true, predicted, confidence, classes, tiles=2 if true == predicted else 3),
+            [("", image), (_for(classes[predicted]), first)]
+            + ([(_for(classes[true]), second)] if true != predicted else []),
         )
         for image, true, predicted, confidence, first, second in zip(*shown, of_predicted, of_true, strict=True)
     ]
@@ -100,7 +101,7 @@ def by_method(shown: Shown, explain: Explain, classes: list[str]) -> list[Pictur
     overlays = _overlays(shown.images, shown.predicted, explain)
     return [
         Picture(
-            _title(true, predicted, confidence, classes),
+            _title(true, predicted, confidence, classes, tiles=1 + len(of_image)),
             [("", image), *zip((TITLES[method] for method in overlays), of_image, strict=True)],
         )
         for image, true, predicted, confidence, *of_image in zip(*shown, *overlays.values(), strict=True)
@@ -119,19 +120,24 @@ def clean_and_corrupted(clean: Shown, corrupted: Shown, explain: Explain, classe
     pictures = []
     for row, (of, to) in enumerate(zip(clean.predicted, corrupted.predicted, strict=True)):
         tiles = [
-            (f"{classes[of]} p={clean.confidence[row]:.2f}", clean.images[row]),
-            (f"for {classes[of]}", before[row]),
-            (f"{classes[to]} p={corrupted.confidence[row]:.2f}", corrupted.images[row]),
-            (f"for {classes[of]}", after[row]),
+            (f"{short(classes[of], 10)} p={clean.confidence[row]:.2f}", clean.images[row]),
+            (_for(classes[of]), before[row]),
+            (f"{short(classes[to], 10)} p={corrupted.confidence[row]:.2f}", corrupted.images[row]),
+            (_for(classes[of]), after[row]),
         ]
-        pictures.append(
-            Picture(classes[clean.true[row]], tiles + ([(f"for {classes[to]}", changed[row])] if of != to else []))
-        )
+        if of != to:
+            tiles.append((_for(classes[to]), changed[row]))
+        pictures.append(Picture(short(classes[clean.true[row]], 50), tiles))
     return pictures
 
 
-def _title(true: int, predicted: int, confidence: float, classes: list[str]) -> str:
-    return f"{classes[true]} / {classes[predicted]}  p={confidence:.2f}"
+def _title(true: int, predicted: int, confidence: float, classes: list[str], tiles: int) -> str:
+    most = 8 * tiles - 6  # characters of a name: what fits over so many tiles
+    return f"{short(classes[true], most)} / {short(classes[predicted], most)}  p={confidence:.2f}"
+
+
+def _for(name: str) -> str:
+    return f"for {short(name, 13)}"
 
 
 def _overlays(images: np.ndarray, targets: np.ndarray, explain: Explain) -> dict[Method, list[np.ndarray]]:

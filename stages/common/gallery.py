@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-# Pixels. A tile is a whole multiple of a 32-pixel image, so that every pixel of it stays a square.
+# Pixels. A tile is a whole multiple of a 32- or 64-pixel image, so that every pixel of it stays a square.
 TILE = 128
 GAP = 28  # between pictures
 SEAM = 4  # between the tiles of one picture
@@ -51,7 +51,7 @@ def draw_gallery(path: Path, heading: str, explanation: str, pictures: list[Pict
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
 
     def write(x: float, y: float, text: str, size: float, **style: str) -> None:
-        figure.text(x / width, 1 - y / height, text, fontsize=size * 72 / DPI, va="center", **style)
+        figure.text(x / width, 1 - y / height, text, fontsize=size * 72 / DPI, va="center", parse_math=False, **style)
 
     write(GAP, GAP, heading if pictures else f"{heading}: there are none", 19, weight="bold")
     for number, line in enumerate(lines):
@@ -70,4 +70,6 @@ def draw_gallery(path: Path, heading: str, explanation: str, pictures: list[Pict
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).resize((TILE, TILE), Image.Resampling.NEAREST))
+    whole = TILE % len(image) == 0
+    how = Image.Resampling.NEAREST if whole else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(image).resize((TILE, TILE), how))

@@ -1,16 +1,23 @@
 """Pictures of the data: samples of each class, augmented views, and how many images each class has."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-ZOOM = 2  # screen pixels for each pixel of an image, so that it can be seen
+from stages.common.names import short
+
+TILE = 64  # screen pixels that an image takes at most: a small one is enlarged by a whole number
 GAP = 4  # screen pixels between images
-LABELS = 96  # width of the column of class names, screen pixels
+LABELS = 96  # least width of the column of class names, screen pixels
+LONGEST = 24  # characters of a class name, beyond which it is shortened
+LINES = 10  # classes that the figure of counts is made for: it grows with more
 HEADS = 24  # height of the line of column heads, screen pixels
-FONT = ImageFont.load_default(14)
+FONT = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 13)  # it has more alphabets
+NEAREST, LANCZOS = Image.Resampling.NEAREST, Image.Resampling.LANCZOS
 
 
 def sample_grid(images: np.ndarray, labels: np.ndarray, classes: list[str], per_class: int = 10) -> Image.Image:
@@ -43,31 +50,44 @@ def class_counts(labels: dict[str, np.ndarray], classes: list[str]) -> list[dict
 
 def class_distribution(labels: dict[str, np.ndarray], classes: list[str]) -> Figure:
     """The counts as bars, one panel a split."""
-    figure = Figure(figsize=(9, 3), layout="constrained")
+    names = [short(name, LONGEST) for name in classes]
+    figure = Figure(figsize=(9, 1 + 2 * max(len(classes), LINES) / LINES), layout="constrained")
     panels = figure.subplots(1, len(labels), sharey=True)
     for axes, (split, values) in zip(panels, labels.items(), strict=True):
-        bars = axes.barh(classes, np.bincount(values, minlength=len(classes)))
+        bars = axes.barh(range(len(classes)), np.bincount(values, minlength=len(classes)))
         axes.bar_label(bars, padding=2, fontsize=8)
         axes.set(title=f"{split}: {len(values)} images", xlabel="images")
         axes.margins(x=0.2)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].invert_yaxis()  # the panels share it
+    panels[0].set_yticks(range(len(classes)), names, parse_math=False)
+    panels[0].set_ylim(len(classes) - 0.5, -0.5)  # the panels share it
     return figure
 
 
 def _grid(rows: list[np.ndarray], names: list[str], heads: Sequence[str] = ()) -> Image.Image:
     """Rows of images, each uint8 (n, H, W, 3) with its name on the left, and the columns' heads above."""
-    height, width = (ZOOM * side for side in rows[0].shape[1:3])
+    height, width = _shown_size(*rows[0].shape[1:3])
+    names = [short(name, LONGEST) for name in names]
+    labels = max([LABELS, *(round(FONT.getlength(name)) + 3 * GAP for name in names)])
     columns = max(len(row) for row in rows)
     above = HEADS if heads else GAP
-    canvas = Image.new("RGB", (LABELS + columns * (width + GAP), above + len(rows) * (height + GAP)), "white")
+    canvas = Image.new("RGB", (labels + columns * (width + GAP), above + len(rows) * (height + GAP)), "white")
     draw = ImageDraw.Draw(canvas)
     for column, head in enumerate(heads):
-        draw.text((LABELS + column * (width + GAP) + width / 2, above / 2), head, "black", FONT, anchor="mm")
+        draw.text((labels + column * (width + GAP) + width / 2, above / 2), head, "black", FONT, anchor="mm")
     for row, (images, name) in enumerate(zip(rows, names, strict=True)):
         top = above + row * (height + GAP)
-        draw.text((LABELS - 2 * GAP, top + height / 2), name, "black", FONT, anchor="rm")
+        draw.text((labels - 2 * GAP, top + height / 2), name, "black", FONT, anchor="rm")
         for column, image in enumerate(images):
-            picture = Image.fromarray(image).resize((width, height), Image.Resampling.NEAREST)
-            canvas.paste(picture, (LABELS + column * (width + GAP), top))
+            picture = Image.fromarray(image)
+            picture = picture.resize((width, height), NEAREST if width >= picture.width else LANCZOS)
+            canvas.paste(picture, (labels + column * (width + GAP), top))
     return canvas
+
+
+def _shown_size(height: int, width: int) -> tuple[int, int]:
+    longer = max(height, width)
+    if longer <= TILE:
+        return TILE // longer * height, TILE // longer * width
+    return round(TILE / longer * height), round(TILE / longer * width)

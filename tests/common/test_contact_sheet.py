@@ -53,3 +53,11 @@ def test_a_group_without_corruptions_has_no_heading(conditions, images):
     of = {len(each): np.broadcast_to(images[:1], (len(each), 1, 32, 32, 3)) for each in (conditions, two_groups)}
     heights = [contact_sheet(each, of[len(each)]).height for each in (conditions, two_groups)]
     assert heights[0] - heights[1] == 26 + 64 + 3  # a heading, a row and the gap below it
+
+
+@pytest.mark.parametrize(("side", "shown"), [(16, 64), (48, 48), (64, 64), (96, 96), (256, 128)])
+def test_images_of_any_side_make_a_sheet_that_can_be_looked_at(conditions, side, shown):
+    image = np.broadcast_to(np.array([200, 0, 50], np.uint8), (len(conditions), 1, side, side, 3))
+    red = (np.asarray(contact_sheet(conditions, image)) == [200, 0, 50]).all(axis=-1)
+    rows, columns = len(GROUPS), 3  # corruptions; clean and two severities
+    assert red.sum() == rows * columns * shown**2

@@ -43,6 +43,15 @@ def test_by_class_a_hit_has_one_map_and_a_miss_has_one_for_either_class(shown):
     assert_tiles(miss, [("", second), ("for cat", heated(second, 2)), ("for bird", heated(second, 1))])
 
 
+def test_long_class_names_fit_above_and_below_their_tiles(shown):
+    names = ["great spotted woodpecker", "middle spotted woodpecker", "lesser spotted woodpecker"]
+    hit, miss = by_class(shown, explain, names)
+    assert hit.title == "great…cker / great…cker  p=0.75"
+    assert miss.title == "middle sp…odpecker / lesser sp…odpecker  p=0.50"
+    captions = [caption for caption, _ in miss.tiles[1:]]
+    assert captions == ["for lesser…pecker", "for middle…pecker"]
+
+
 def test_by_method_all_maps_are_for_the_predicted_class(shown):
     _, miss = by_method(shown, explain, CLASSES)
     image = shown.images[1]

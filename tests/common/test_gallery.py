@@ -63,3 +63,12 @@ def test_any_number_of_pictures_makes_a_gallery(tmp_path, count):
         width, height = gallery.size
     assert 600 < width <= 900
     assert height > 30 * count
+
+
+def test_a_dollar_sign_in_a_name_is_no_formula_and_any_side_is_enlarged(tmp_path):
+    for side in (20, 48, 64, 200):
+        tile = ("for $\\frac{$", np.zeros((side, side, 3), dtype=np.uint8))
+        draw_gallery(tmp_path / "gallery.png", "Misses", "a", [Picture("$\\nonsense{$ / a", [tile, tile])])
+        with Image.open(tmp_path / "gallery.png") as file:
+            black = (np.asarray(file.convert("L")) == 0).sum()
+        assert 2 * TILE**2 <= black < 2 * TILE**2 + 2000  # the letters
