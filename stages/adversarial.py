@@ -17,9 +17,9 @@ from stages.common.attack import STEP, Adversarial, Tempered, ascent, attacks, f
 from stages.common.attack_checks import Findings, checks
 from stages.common.datasets import load_split
 from stages.common.metrics import accuracy
-from stages.common.model import load_classifier
 from stages.common.params import parse
 from stages.common.sample import draw_rows
+from stages.common.saved import load_classifier
 from stages.common.stage import main
 from stages.common.tables import write_table
 

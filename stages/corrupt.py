@@ -34,7 +34,7 @@ def run(params: dict, root: Path) -> None:
     rows = draw_rows(test.labels, block.images, block.seed, "corrupt_eval.images")
     clean, labels, indices = (array[rows] for array in test)
     no_head = Head(hidden=[], dropout=0.0)
-    model = pretrained(root / "data/backbone/resnet18.safetensors", no_head, class_names(root), image_size)
+    model = pretrained(root / "data/backbone/weights.safetensors", no_head, class_names(root), image_size)
 
     def under(condition: Condition) -> np.ndarray:
         name, severity = condition["corruption"], condition["severity"]

@@ -16,12 +16,13 @@ from tqdm import tqdm
 
 from stages.common.calibration import Calibrate, softmax
 from stages.common.calibration_errors import binned_ece
-from stages.common.corrupted import load_corrupted
+from stages.common.corrupted import FROZEN, load_corrupted
 from stages.common.metrics import accuracy, ece, nll
-from stages.common.model import load_classifier, trainable
+from stages.common.model import trainable
 from stages.common.params import parse
 from stages.common.predict import predict
 from stages.common.resampling import null_band
+from stages.common.saved import load_classifier
 from stages.common.stage import main
 from stages.common.tables import write_table
 
@@ -29,13 +30,14 @@ from stages.common.tables import write_table
 def run(params: dict, root: Path, variant: str) -> None:
     block = parse(params, "calibrate", Calibrate)
     conditions, inputs, labels = load_corrupted(root, variant)
-    part = trainable(load_classifier(root / f"models/{variant}.safetensors"), variant)
+    model = load_classifier(root / f"models/{variant}.safetensors")
+    part = trainable(model, variant if variant in FROZEN else "full")
     temperature = json.loads((root / f"results/calibration/{variant}.json").read_text())["temperature"]
     errors = {"ece": partial(binned_ece, bins=block.bins)}
 
     rows = []
     for condition, seen in zip(tqdm(conditions, f"corrupt_eval {variant}", disable=None), inputs, strict=True):
-        logits = predict(part, seen if variant == "full" else seen.astype(np.float32))
+        logits = predict(part, seen.astype(np.float32) if variant in FROZEN else seen)
         before, after = softmax(logits), softmax(logits, temperature)
         null = null_band(after.max(axis=1), errors, block.resamples, block.seed)["ece"]
         rows.append(

@@ -11,9 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from stages.common.datasets import load_split
-from stages.common.model import load_classifier
 from stages.common.onnx_graph import parity, to_onnx
 from stages.common.params import parse
+from stages.common.saved import load_classifier
 from stages.common.stage import main
 from stages.common.variants import Variant
 

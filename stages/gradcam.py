@@ -25,11 +25,11 @@ from stages.common.datasets import class_names, load_split
 from stages.common.faithfulness import STEPS, faithfulness
 from stages.common.folders import whole_folder
 from stages.common.galleries import Shown, listing, write_galleries
-from stages.common.model import load_classifier
 from stages.common.params import Refusal, parse
 from stages.common.predict import predict
 from stages.common.predictions import load_predictions
 from stages.common.randomisation import between_images, randomisation
+from stages.common.saved import load_classifier
 from stages.common.showcase import browse, choose
 from stages.common.stage import main
 from stages.common.tables import write_table
@@ -39,7 +39,7 @@ from stages.common.variants import Variant
 def run(params: dict, root: Path) -> None:
     freeze, block = parse(params, "freeze", Variant), parse(params, "gradcam", GradCam)
     model = load_classifier(root / f"models/{freeze}.safetensors")
-    require_map(block.layer, model.image_size)
+    require_map(block.layer, model.image_size, model.strides)
     (images, labels), classes = load_split(root, "test"), class_names(root)
     if block.faithfulness_images > len(images):
         raise Refusal(

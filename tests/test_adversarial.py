@@ -8,9 +8,10 @@ from sklearn.metrics import accuracy_score
 
 from stages.adversarial import run
 from stages.common.attack import ascent, fgsm
-from stages.common.model import Classifier, Head, load_classifier, save_classifier
+from stages.common.model import Classifier, Head, save_classifier
 from stages.common.params import Refusal
 from stages.common.predict import predict
+from stages.common.saved import load_classifier
 
 PARAMS = {"adversarial": {"images": 15, "epsilons": [1, 8], "steps": 3, "seed": 0}}
 IMAGES = np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8)

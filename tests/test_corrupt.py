@@ -32,7 +32,7 @@ def project(tmp_path_factory):
     weights = torchvision.models.resnet18(weights=None).state_dict()
     (root / "data/backbone").mkdir(parents=True)
     headless = {name: tensor for name, tensor in weights.items() if not name.startswith("fc.")}
-    save_file(headless, root / "data/backbone/resnet18.safetensors")
+    save_file(headless, root / "data/backbone/weights.safetensors", {"backbone": "resnet18"})
     (root / "data/subset").mkdir()
     np.savez(root / "data/subset/test.npz", images=IMAGES, labels=LABELS, indices=INDICES)
     (root / "data/subset/classes.json").write_text(json.dumps(CLASSES))
@@ -75,12 +75,12 @@ def test_the_images_are_drawn_stratified_and_keep_their_labels(root):
 
 
 def test_the_features_are_those_of_the_frozen_backbone(root):
-    model = pretrained(root / "data/backbone/resnet18.safetensors", Head(hidden=[], dropout=0), CLASSES, 32)
+    model = pretrained(root / "data/backbone/weights.safetensors", Head(hidden=[], dropout=0), CLASSES, 32)
     for condition in (0, 7):
         with torch.inference_mode():
             activations = model.trunk(model.preprocess(torch.from_numpy(saved(root, "images")[condition])))
             pooled = model.tail(activations)
-        for name, expected in (("layer3_corrupted", activations), ("pooled_corrupted", pooled)):
+        for name, expected in (("trunk_corrupted", activations), ("pooled_corrupted", pooled)):
             features = saved(root, name)
             assert features.dtype == np.float16 and len(features) == CONDITIONS
             np.testing.assert_allclose(features[condition], expected, rtol=2e-3, atol=1e-3)  # float16

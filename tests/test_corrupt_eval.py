@@ -10,8 +10,9 @@ from stages.common.calibration import softmax
 from stages.common.conditions import conditions
 from stages.common.features import write_features
 from stages.common.metrics import ece
-from stages.common.model import Classifier, Head, load_classifier, save_classifier
+from stages.common.model import Classifier, Head, save_classifier
 from stages.common.predict import predict
+from stages.common.saved import load_classifier
 from stages.common.variants import VARIANTS
 from stages.corrupt_eval import run
 

@@ -9,8 +9,9 @@ from PIL import Image
 from stages.common.calibration import softmax
 from stages.common.cam import cams
 from stages.common.corruption import corrupt
-from stages.common.model import Classifier, Head, load_classifier, save_classifier
+from stages.common.model import Classifier, Head, save_classifier
 from stages.common.params import Refusal
+from stages.common.saved import load_classifier
 from stages.gradcam import run
 
 CLASSES = ["plane", "bird", "cat"]

@@ -14,15 +14,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stages.common.backbones import STRIDES, Layer
 from stages.common.corruption import CORRUPTIONS
 from stages.common.device import device
 from stages.common.model import Classifier
 from stages.common.params import Block, Refusal, Seed
 
-Layer = Literal["layer2", "layer3", "layer4"]
 Method = Literal["grad_cam", "hirescam", "layer_cam"]
 
-STRIDE: dict[Layer, int] = {"layer2": 8, "layer3": 16, "layer4": 32}  # pixels of the upsampled image per cell
 SMALLEST_MAP = 4  # cells a side; a coarser map says nothing about where
 
 # What an activation weighs, given the gradient (N, K, h, w) of the class's logit by the activations.
@@ -45,23 +44,23 @@ class GradCam(Block):
     seed: Seed
 
 
-def map_size(layer: Layer, image_size: int) -> int:
+def map_size(layer: Layer, image_size: int, strides: dict[Layer, int] = STRIDES) -> int:
     """Cells a side of the layer's map. A convolution of stride 2 rounds up.
 
     >>> map_size("layer3", 64), map_size("layer4", 225)
     (4, 8)
     """
-    return -(-image_size // STRIDE[layer])
+    return -(-image_size // strides[layer])
 
 
-def require_map(layer: Layer, image_size: int) -> None:
+def require_map(layer: Layer, image_size: int, strides: dict[Layer, int] = STRIDES) -> None:
     """Raises Refusal, naming the layers that would do, when the layer's map is coarser than SMALLEST_MAP."""
-    size = map_size(layer, image_size)
+    size = map_size(layer, image_size, strides)
     if size < SMALLEST_MAP:
-        allowed = [name for name in get_args(Layer) if map_size(name, image_size) >= SMALLEST_MAP]
+        allowed = [name for name in get_args(Layer) if map_size(name, image_size, strides) >= SMALLEST_MAP]
         raise Refusal(
-            f"params.yaml: gradcam.layer = {layer!r}: its map is {size}x{size} at train.common.image_size = "
-            f"{image_size}, and under {SMALLEST_MAP}x{SMALLEST_MAP} it says nothing; allowed here: {', '.join(allowed)}"
+            f"params.yaml: gradcam.layer = {layer!r}: its map is {size}x{size} of an image of {image_size} pixels, and "
+            f"under {SMALLEST_MAP}x{SMALLEST_MAP} it says nothing; allowed here: {', '.join(allowed)}"
         )
 
 
@@ -90,7 +89,7 @@ def _maps(model: Classifier, images: Tensor, classes: Tensor, layer: Layer) -> T
         kept.append(output.detach().requires_grad_())
         return kept[0]
 
-    hook = getattr(model.tail if layer == "layer4" else model.trunk, layer).register_forward_hook(keep)
+    hook = model.map_module(layer).register_forward_hook(keep)
     try:
         logits = model(images)
     finally:

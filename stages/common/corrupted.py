@@ -1,8 +1,8 @@
 """The corrupted test images under data/corrupted/, and what the frozen backbone yields for them.
 
-images.npy             uint8 (conditions, N, 32, 32, 3); condition 0 is the clean images
-layer3_corrupted.npy   float16 (conditions, N, 256, S/16, S/16)
-pooled_corrupted.npy   float16 (conditions, N, 512)
+images.npy             uint8 (conditions, N, H, W, 3); condition 0 is the clean images
+trunk_corrupted.npy    float16 (conditions, N, K, h, w)
+pooled_corrupted.npy   float16 (conditions, N, F)
 labels.npy             int64 (N,)
 conditions.json        what each is, as stages.common.conditions has it
 """
@@ -13,9 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.common.variants import Variant
-
-INPUTS: dict[Variant, str] = {"fc": "pooled_corrupted", "layer4": "layer3_corrupted", "full": "images"}
+FROZEN = {"fc": "pooled_corrupted", "layer4": "trunk_corrupted"}  # what a variant takes whose trunk is the backbone's
 
 
 class Corrupted(NamedTuple):
@@ -26,11 +24,11 @@ class Corrupted(NamedTuple):
     labels: np.ndarray
 
 
-def load_corrupted(root: Path, variant: Variant) -> Corrupted:
+def load_corrupted(root: Path, variant: str) -> Corrupted:
     """What stage `corrupt` left for this variant."""
     folder = root / "data/corrupted"
     return Corrupted(
         json.loads((folder / "conditions.json").read_text()),
-        np.load(folder / f"{INPUTS[variant]}.npy", mmap_mode="c"),
+        np.load(folder / f"{FROZEN.get(variant, 'images')}.npy", mmap_mode="c"),
         np.load(folder / "labels.npy"),
     )

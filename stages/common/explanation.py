@@ -9,10 +9,11 @@ from typing import get_args
 import numpy as np
 from PIL import Image
 
-from stages.common.cam import SMALLEST_MAP, Layer, cams, heatmap, map_size
+from stages.common.backbones import Layer
+from stages.common.cam import SMALLEST_MAP, cams, heatmap, map_size
 from stages.common.gallery import overlay
 from stages.common.image_files import InputError, read_image, reason
-from stages.common.model import load_classifier
+from stages.common.saved import load_classifier
 
 SIDE = 256  # pixels of the square that is shown
 SEAM = 8  # pixels between it and its overlay
@@ -38,8 +39,8 @@ class Explainer:
         self.folder = folder
         self.model = load_classifier(checkpoint)
         # The deepest map that still says where: the deeper, the more it is about classes.
-        layers = [layer for layer in get_args(Layer) if map_size(layer, self.model.image_size) >= SMALLEST_MAP]
-        self.layer = layers[-1]
+        side, strides = self.model.image_size, self.model.strides
+        self.layer = [layer for layer in get_args(Layer) if map_size(layer, side, strides) >= SMALLEST_MAP][-1]
         self.written = Counter()
 
     def write(self, stem: str, data: bytes, image: np.ndarray, label: int) -> Path:

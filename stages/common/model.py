@@ -2,9 +2,10 @@
 
 import json
 from collections import OrderedDict
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -13,11 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stages.common.backbones import STRIDES, BackboneName, Layer, map_module, untrained
 from stages.common.params import Block
 from stages.common.small_map import specialise
-from stages.common.torchvision_shim import torchvision
-from stages.common.variants import Variant
 
+Depth = Literal["fc", "layer4", "full"]
 ImageSize = Annotated[int, Field(ge=32, le=512)]  # pixels a side, after upsampling
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, in [0, 1]: every backbone here was trained with them
@@ -27,27 +28,32 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 class Head(Block):
     """`backbone.head`: what stands between the pooled features and the logits."""
 
-    hidden: list[Annotated[int, Field(ge=1, le=4096)]]  # units of each hidden layer; [] is a linear head
+    # units of each hidden layer; [] is a linear head
+    hidden: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(max_length=16)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Classifier(nn.Module):
-    """A ResNet-18 over upsampled images, in three parts.
+    """A backbone over upsampled images and a head, in three parts.
 
-    images, uint8 (N, H, W, 3), `preprocess` to pixels (N, 3, S, S), `trunk` to layer3's activations
-    (N, 256, S/16, S/16), `tail` to pooled features (N, 512), `head` to float32 logits (N, C).
+    images, uint8 (N, H, W, 3), `preprocess` to pixels (N, 3, S, S), `trunk` to activations, of a ResNet-18's layer3
+    (N, 256, S/16, S/16), say, `tail` to pooled features (N, F), `head` to float32 logits (N, C).
     """
 
-    def __init__(self, head: Head, classes: list[str], image_size: int) -> None:
+    strides = STRIDES
+
+    def __init__(self, head: Head, classes: list[str], image_size: int, backbone: BackboneName = "resnet18") -> None:
         super().__init__()
-        self.config = {"head": head.model_dump(), "classes": classes, "image_size": image_size}
+        self.config = {
+            "backbone": backbone,
+            "head": head.model_dump(),
+            "classes": classes,
+            "image_size": image_size,
+        }
         self.image_size = image_size
-        net = torchvision.models.resnet18(weights=None)
-        specialise(net)
-        names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
-        self.trunk = nn.Sequential(OrderedDict((name, getattr(net, name)) for name in names))
-        self.tail = nn.Sequential(OrderedDict(layer4=net.layer4, avgpool=net.avgpool, flatten=nn.Flatten()))
-        self.head = perceptron(net.fc.in_features, head, len(classes))
+        self.trunk, self.tail, features = self.untrained(backbone)
+        specialise(self)
+        self.head = perceptron(features, head, len(classes))
         self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)
@@ -59,6 +65,12 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.tail(self.trunk(self.preprocess(images)))).float()
+
+    def map_module(self, layer: Layer) -> nn.Module:
+        """The module whose output is `layer`'s map, with a cell for every `strides[layer]` pixels."""
+        return self.get_submodule(map_module(self.config["backbone"], layer))
+
+    untrained = staticmethod(untrained)
 
 
 def perceptron(features: int, head: Head, classes: int) -> nn.Sequential:
@@ -72,15 +84,20 @@ def perceptron(features: int, head: Head, classes: int) -> nn.Sequential:
     return nn.Sequential(*hidden, nn.Dropout(head.dropout), nn.Linear(widths[-1], classes))
 
 
-def pretrained(backbone: Path, head: Head, classes: list[str], image_size: int) -> Classifier:
-    """The backbone's weights under a new head, drawn from torch's global random state; in evaluation mode."""
-    model = Classifier(head, classes, image_size)
-    load_backbone(model, backbone)
+def pretrained(weights: Path, head: Head, classes: list[str], image_size: int) -> Classifier:
+    """The backbone that `weights` names, with them, under a new head drawn from torch's global random state.
+
+    It is in evaluation mode.
+    """
+    with safe_open(weights, "pt") as file:
+        backbone = file.metadata()["backbone"]
+    model = Classifier(head, classes, image_size, backbone)
+    load_backbone(model, weights)
     return model.eval()
 
 
 def load_backbone(model: Classifier, path: Path) -> None:
-    """Copy a torchvision ResNet-18's weights, stored without its head, into trunk and tail.
+    """Copy the weights of torchvision's network, stored without its classifier, into trunk and tail.
 
     Raises RuntimeError, naming the tensors, when any is missing or left over.
     """
@@ -89,18 +106,36 @@ def load_backbone(model: Classifier, path: Path) -> None:
         names = part.state_dict().keys()
         part.load_state_dict({name: weights.pop(name).float() for name in names if name in weights})
     if weights:
-        raise RuntimeError(f"{path} holds tensors that a ResNet-18 without head does not: {sorted(weights)}")
+        raise RuntimeError(f"{path} holds tensors that {model.config['backbone']} does not: {sorted(weights)}")
 
 
-def trainable(model: Classifier, variant: Variant) -> nn.Module:
-    """The part of `model` that learns in this variant; the rest is frozen.
+def trainable(model: Classifier, depth: Depth) -> nn.Module:
+    """The part of `model` that learns at this depth; the rest is frozen.
 
     Frozen means no gradients, and batch norm with the statistics that it came with. The part's input is what the
-    frozen rest yields: pooled features (fc), layer3's activations (layer4) or images (full).
+    frozen rest yields: pooled features (fc), the trunk's activations (layer4) or images (full).
     """
-    part = {"fc": model.head, "layer4": nn.Sequential(model.tail, model.head), "full": model}[variant]
+    last = nn.Sequential(OrderedDict(tail=model.tail, head=model.head))
+    part = {"fc": model.head, "layer4": last, "full": model}[depth]
     model.requires_grad_(False).eval()
     return part.requires_grad_(True)
+
+
+def lr_groups(part: nn.Module) -> list[list[nn.Parameter]]:
+    """What learns in a part that `trainable` gave, by its distance from the logits: head, tail, trunk."""
+    parts = [getattr(part, name) for name in ("head", "tail", "trunk") if hasattr(part, name)] or [part]
+    return [list(of.parameters()) for of in parts]
+
+
+def blocks(model: Classifier) -> Iterator[str]:
+    """The paths of the modules with parameters, from the logits down: the head, then block by block."""
+    yield "head"
+    for part in ("tail", "trunk"):
+        for name, module in reversed(list(model.get_submodule(part).named_children())):
+            if isinstance(module, nn.Sequential):
+                yield from (f"{part}.{name}.{child}" for child, _ in reversed(list(module.named_children())))
+            elif any(True for _ in module.parameters()):
+                yield f"{part}.{name}"
 
 
 def save_classifier(model: Classifier, path: Path) -> None:
@@ -108,12 +143,3 @@ def save_classifier(model: Classifier, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, path, {"config": json.dumps(model.config)})
-
-
-def load_classifier(path: Path) -> Classifier:
-    """The saved model, in evaluation mode. `model.config` has its classes and image size."""
-    with safe_open(path, "pt") as file:
-        config = json.loads(file.metadata()["config"])
-    model = Classifier(Head(**config["head"]), config["classes"], config["image_size"])
-    model.load_state_dict(load_file(path))
-    return model.eval()

@@ -14,30 +14,22 @@ from scipy.stats import rankdata
 from tqdm import tqdm
 
 from stages.common.cam import Method
-from stages.common.model import Classifier, Head
-
-# What is randomised together, from the head down.
-LAYERS = {
-    "head": ["head"],
-    **{f"layer4.{block}": [f"tail.layer4.{block}"] for block in (1, 0)},
-    **{f"layer{layer}.{block}": [f"trunk.layer{layer}.{block}"] for layer in (3, 2, 1) for block in (1, 0)},
-    "conv1": ["trunk.conv1", "trunk.bn1"],
-}
+from stages.common.model import Classifier, Head, blocks
 
 
 def cascade(model: Classifier, seed: int) -> Iterator[tuple[str, Classifier]]:
-    """The name of the last layer randomised so far, and a copy of `model` in which it and all above it are.
+    """The name of the last block randomised so far, and a copy of `model` in which it and all above it are.
 
     One copy serves all steps: use it before asking for the next. `model` and torch's random state stay as they are.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        untrained = Classifier(Head(**model.config["head"]), model.config["classes"], model.image_size)
+        config = model.config
+        untrained = type(model)(Head(**config["head"]), config["classes"], model.image_size, config["backbone"])
     network = deepcopy(model)
-    for name, modules in LAYERS.items():
-        for module in modules:
-            network.get_submodule(module).load_state_dict(untrained.get_submodule(module).state_dict())
-        yield name, network
+    for path in blocks(model):
+        network.get_submodule(path).load_state_dict(untrained.get_submodule(path).state_dict())
+        yield path.removeprefix("tail.").removeprefix("trunk."), network
 
 
 def randomisation(
@@ -46,13 +38,13 @@ def randomisation(
     explain: Callable[[Classifier], dict[Method, np.ndarray]],
     seed: int,
 ) -> dict[str, dict[Method, np.ndarray]]:
-    """{last layer randomised so far: {method: rank correlation (N,) of its maps with those of the trained `model`}}.
+    """{last block randomised so far: {method: rank correlation (N,) of its maps with those of the trained `model`}}.
 
     explain: the maps (N, h, w) of the same images and classes for any model; trained: those of `model`.
     """
     return {
         layer: {method: rank_correlation(trained[method], maps) for method, maps in explain(network).items()}
-        for layer, network in tqdm(cascade(model, seed), desc="randomisation", total=len(LAYERS))
+        for layer, network in tqdm(cascade(model, seed), desc="randomisation", total=len(list(blocks(model))))
     }
 
 

@@ -14,12 +14,11 @@ from stages.common.examples import Examples
 from stages.common.model import Classifier, save_classifier
 from stages.common.predict import predict
 from stages.common.tables import write_table
-from stages.common.variants import Variant
 
 
 def save_training(
     root: Path,
-    variant: Variant,
+    variant: str,
     model: Classifier,
     part: nn.Module,
     calibration: Examples,

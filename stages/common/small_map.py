@@ -29,7 +29,7 @@ class Conv3x3(nn.Conv2d):
 
 
 def specialise(network: nn.Module) -> None:
-    """Make every 3x3 convolution of stride 1 in `network` a Conv3x3, in place and with the same parameters."""
+    """Make every dense 3x3 convolution of stride 1 in `network` a Conv3x3, in place and with the same parameters."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d) and (module.kernel_size, module.stride) == ((3, 3), (1, 1)):
+        if isinstance(module, nn.Conv2d) and (module.kernel_size, module.stride, module.groups) == ((3, 3), (1, 1), 1):
             module.__class__ = Conv3x3

@@ -151,7 +151,7 @@ def test_a_map_of_four_by_four_is_enough(layer, image_size):
 )
 def test_a_coarser_map_is_refused_in_a_line_that_names_what_is_allowed(layer, image_size, size, allowed):
     with pytest.raises(
-        Refusal, match=rf"gradcam\.layer = '{layer}': its map is {size} at .*{image_size}.*: {allowed}$"
+        Refusal, match=rf"gradcam\.layer = '{layer}': its map is {size} of .*{image_size}.*: {allowed}$"
     ):
         require_map(layer, image_size)
 

@@ -9,12 +9,12 @@ from stages.common.corrupted import load_corrupted
 def test_each_variant_gets_what_its_trained_part_takes_and_the_files_stay_as_they_are(tmp_path):
     folder = tmp_path / "data/corrupted"
     folder.mkdir(parents=True)
-    shapes = {"images": (32, 32, 3), "layer3_corrupted": (256, 2, 2), "pooled_corrupted": (512,)}
+    shapes = {"images": (32, 32, 3), "trunk_corrupted": (256, 2, 2), "pooled_corrupted": (512,)}
     for name, shape in shapes.items():
         np.save(folder / f"{name}.npy", np.zeros((6, 4, *shape), dtype=np.float16))
     np.save(folder / "labels.npy", np.arange(4))
     (folder / "conditions.json").write_text(json.dumps(conditions(["fog"], official=False)))
-    for variant, name in (("fc", "pooled_corrupted"), ("layer4", "layer3_corrupted"), ("full", "images")):
+    for variant, name in (("fc", "pooled_corrupted"), ("layer4", "trunk_corrupted"), ("full", "images")):
         loaded = load_corrupted(tmp_path, variant)
         assert isinstance(loaded.inputs, np.memmap)
         assert loaded.inputs.shape == (6, 4, *shapes[name])

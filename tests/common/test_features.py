@@ -1,7 +1,10 @@
 import numpy as np
 import torch
 
+from stages.common.augment import Augment
 from stages.common.features import augmented_views, load_features, write_features
+
+AUGMENT = Augment(crop_flip=True, randaugment=False, cutout=False)
 
 
 def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path):
@@ -10,23 +13,23 @@ def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path):
     subset.mkdir()
     labels = np.arange(len(images)) % 3
     for split, count, dtype in (("train", 2, np.float16), ("val", 1, np.float32), ("test", 1, np.float32)):
-        write_features(model, folder, split, augmented_views(images, count, 0), (count, len(images)), dtype)
+        write_features(model, folder, split, augmented_views(images, count, AUGMENT, 0), (count, len(images)), dtype)
         np.savez(subset / f"{split}.npz", images=images, labels=labels)
 
     with torch.no_grad():
         activations = model.trunk(model.preprocess(torch.from_numpy(images)))
         pooled = model.tail(activations)
-    layer3, features = load_features(tmp_path, "layer3"), load_features(tmp_path, "pooled")
-    np.testing.assert_allclose(layer3[2].inputs, activations, rtol=1e-4, atol=1e-5)
+    trunk, features = load_features(tmp_path, "trunk"), load_features(tmp_path, "pooled")
+    np.testing.assert_allclose(trunk[2].inputs, activations, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(features[1].inputs, pooled, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(features[0].inputs[0], pooled, rtol=2e-3, atol=1e-3)  # float16
-    assert layer3[0].inputs.shape == (2, 40, 256, 2, 2)
+    assert trunk[0].inputs.shape == (2, 40, 256, 2, 2)
     assert features[0].inputs.dtype == np.float16
     np.testing.assert_array_equal(features[0].labels, labels)
 
 
 def test_the_first_view_is_the_image_itself_and_the_others_differ(images):
-    first, second, third = augmented_views(images, 3, seed=0)
+    first, second, third = augmented_views(images, 3, AUGMENT, seed=0)
     np.testing.assert_array_equal(first, images)
     assert not np.array_equal(second, images)
     assert not np.array_equal(second, third)

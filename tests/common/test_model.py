@@ -2,7 +2,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stages.common.model import Head, load_backbone, load_classifier, perceptron, save_classifier, trainable
+from stages.common.model import (
+    Classifier,
+    Head,
+    blocks,
+    load_backbone,
+    lr_groups,
+    perceptron,
+    pretrained,
+    save_classifier,
+    trainable,
+)
+from stages.common.saved import load_classifier
 from stages.common.torchvision_shim import torchvision
 
 
@@ -62,6 +73,40 @@ def test_the_parts_of_every_depth_predict_what_the_whole_model_predicts(model, i
     activations = model.trunk(model.preprocess(batch))
     torch.testing.assert_close(trainable(model, "layer4")(activations), whole)
     torch.testing.assert_close(trainable(model, "fc")(model.tail(activations)), whole)
+
+
+@pytest.mark.parametrize(
+    ("depth", "parts"), [("fc", ["head"]), ("layer4", ["head", "tail"]), ("full", ["head", "tail", "trunk"])]
+)
+def test_learning_rates_differ_by_the_distance_from_the_logits(model, depth, parts):
+    groups = lr_groups(trainable(model, depth))
+    for group, name in zip(groups, parts, strict=True):
+        expected = list(getattr(model, name).parameters())
+        assert all(one is other for one, other in zip(group, expected, strict=True))
+
+
+def test_the_blocks_come_from_the_head_down_and_hold_every_parameter_once(model):
+    order = list(blocks(model))
+    assert order[:3] == ["head", "tail.layer4.1", "tail.layer4.0"]
+    assert order[-2:] == ["trunk.bn1", "trunk.conv1"]
+    held = [parameter for path in order for parameter in model.get_submodule(path).parameters()]
+    assert len(held) == len(list(model.parameters())) == len({id(parameter) for parameter in held})
+
+
+def test_pretrained_weights_say_which_backbone_they_are_of(images, tmp_path):
+    torch.manual_seed(0)
+    other = Classifier(Head(hidden=[], dropout=0.0), ["plane", "bird"], 32, "mobilenet_v3_small").eval()
+    state = {
+        name.removeprefix(part): tensor.contiguous()
+        for part in ("trunk.", "tail.")
+        for name, tensor in other.state_dict().items()
+        if name.startswith(part)
+    }
+    save_file(state, tmp_path / "weights.safetensors", {"backbone": "mobilenet_v3_small"})
+    model = pretrained(tmp_path / "weights.safetensors", Head(hidden=[], dropout=0.0), ["plane", "bird"], 32)
+    assert model.config["backbone"] == "mobilenet_v3_small"
+    pixels = model.preprocess(torch.from_numpy(images))
+    assert torch.equal(model.tail(model.trunk(pixels)), other.tail(other.trunk(pixels)))
 
 
 def test_a_head_without_hidden_layers_is_linear():

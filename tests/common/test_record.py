@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from stages.common.examples import Examples
-from stages.common.model import load_classifier, trainable
+from stages.common.model import trainable
 from stages.common.record import save_training
+from stages.common.saved import load_classifier
 
 
 def test_a_training_leaves_its_model_predictions_curve_and_cost(model, images, tmp_path):

@@ -21,11 +21,12 @@ def test_training_gives_the_convolution_and_its_gradients(side):
     )
 
 
-def test_specialise_takes_the_3x3_convolutions_of_stride_one_alone():
+def test_specialise_takes_the_dense_3x3_convolutions_of_stride_one_alone():
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3, stride=1, padding=1, bias=False),
         nn.Conv2d(4, 4, 3, stride=2, padding=1, bias=False),
         nn.Conv2d(4, 4, 1, bias=False),
+        nn.Conv2d(4, 4, 3, stride=1, padding=1, groups=4, bias=False),
     )
     specialise(network)
-    assert [type(module) for module in network] == [Conv3x3, nn.Conv2d, nn.Conv2d]
+    assert [type(module) for module in network] == [Conv3x3, nn.Conv2d, nn.Conv2d, nn.Conv2d]

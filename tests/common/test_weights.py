@@ -1,17 +1,20 @@
 import hashlib
 import io
+import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from stages.common import weights as module
+from stages.common.backbones import BackboneName
 from stages.common.model import Classifier, Head, load_backbone
 from stages.common.params import Refusal, parse
 from stages.common.torchvision_shim import torchvision
-from stages.common.weights import BUNDLED, BUNDLED_SHA256, Weights, backbone_weights
+from stages.common.weights import BUNDLED, BUNDLED_SHA256, Weights, backbone_weights, imagenet
 
 PROJECT = Path(__file__).parents[2]
 RESNET18 = set(torchvision.models.resnet18(weights=None).state_dict()) - {"fc.weight", "fc.bias"}
@@ -29,7 +32,7 @@ def test_the_bundled_file_is_the_one_its_readme_describes():
 
 
 def test_tinyimagenet_is_a_resnet18_without_head_in_half_precision(tmp_path):
-    state = backbone_weights("tinyimagenet", PROJECT)
+    state = backbone_weights("resnet18", "tinyimagenet", PROJECT)
     assert _fits_the_classifier(state, tmp_path)
     assert state["conv1.weight"].dtype == torch.float16
 
@@ -41,14 +44,14 @@ def test_a_damaged_bundled_file_is_refused(tmp_path):
         file.seek(1_000_000)
         file.write(b"?")
     with pytest.raises(Refusal, match=r"resnet18_tinyimagenet\.safetensors is damaged"):
-        backbone_weights("tinyimagenet", tmp_path)
+        backbone_weights("resnet18", "tinyimagenet", tmp_path)
 
 
 def test_none_is_random_but_the_same_each_time_and_leaves_torchs_generator_alone(tmp_path):
     torch.manual_seed(7)
-    first = backbone_weights("none", tmp_path)
+    first = backbone_weights("resnet18", "none", tmp_path)
     drawn = torch.rand(1)
-    second = backbone_weights("none", tmp_path)
+    second = backbone_weights("resnet18", "none", tmp_path)
     assert _fits_the_classifier(first, tmp_path)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert first["conv1.weight"].std() > 0
@@ -66,6 +69,10 @@ class ImageNet:
         return torch.hub.load_state_dict_from_url(self.url, str(self.folder), progress=False, **options)
 
 
+def serve(monkeypatch, url, folder):
+    monkeypatch.setattr(module, "imagenet", lambda name: ImageNet(url, folder))
+
+
 @pytest.fixture
 def published():
     """A ResNet-18 as torchvision publishes it: a pickle named after the start of its sha256."""
@@ -78,16 +85,16 @@ def published():
 def test_imagenet_is_downloaded_without_its_head(published, file_server, tmp_path, monkeypatch):
     name, content = published
     file_server.files[name] = content
-    monkeypatch.setattr(module, "IMAGENET", ImageNet(file_server.address + name, tmp_path))
-    assert _fits_the_classifier(backbone_weights("imagenet", tmp_path), tmp_path)
+    serve(monkeypatch, file_server.address + name, tmp_path)
+    assert _fits_the_classifier(backbone_weights("resnet18", "imagenet", tmp_path), tmp_path)
 
 
 def test_imagenet_weights_with_the_wrong_hash_are_refused(published, file_server, tmp_path, monkeypatch):
     name, content = published
     file_server.files[name] = content[:-1] + b"?"
-    monkeypatch.setattr(module, "IMAGENET", ImageNet(file_server.address + name, tmp_path))
+    serve(monkeypatch, file_server.address + name, tmp_path)
     with pytest.raises(Refusal, match=r"resnet18-.*\.pth cannot be had \(invalid hash value"):
-        backbone_weights("imagenet", tmp_path)
+        backbone_weights("resnet18", "imagenet", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -97,14 +104,28 @@ def test_imagenet_without_network_is_refused_in_one_line_with_the_way_out(
     monkeypatch.setattr(module, "TIMEOUT", 0.2)
     file_server.silent = True
     for address in (dead_address, file_server.address):
-        monkeypatch.setattr(module, "IMAGENET", ImageNet(f"{address}/resnet18-00000000.pth", tmp_path))
+        serve(monkeypatch, f"{address}/resnet18-00000000.pth", tmp_path)
         with pytest.raises(Refusal, match=r"-S backbone\.weights=tinyimagenet") as refusal:
-            backbone_weights("imagenet", tmp_path)
+            backbone_weights("resnet18", "imagenet", tmp_path)
         assert "\n" not in str(refusal.value)
 
 
-def test_torchvisions_own_entry_is_the_one_used():
-    assert module.IMAGENET.url == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+@pytest.mark.parametrize("name", get_args(BackboneName))
+def test_the_entry_is_torchvisions_own_with_a_hash_in_its_name(name):
+    url = imagenet(name).url
+    assert re.fullmatch(rf"https://download\.pytorch\.org/models/{name}-[0-9a-f]{{8}}\.pth", url)
+
+
+@pytest.mark.parametrize("name", ["resnet34", "mobilenet_v2"])
+def test_other_backbones_start_from_none_without_their_classifier(name, tmp_path):
+    state = backbone_weights(name, "none", tmp_path)
+    save_file(state, tmp_path / "weights.safetensors")
+    load_backbone(Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 32, name), tmp_path / "weights.safetensors")
+
+
+def test_the_bundled_weights_are_refused_for_a_backbone_that_they_are_not_of(tmp_path):
+    with pytest.raises(Refusal, match="tinyimagenet are a resnet18's"):
+        backbone_weights("resnet50", "tinyimagenet", tmp_path)
 
 
 def test_other_weights_are_refused():
