@@ -1,8 +1,8 @@
 """Run the frozen backbone once over every image, so that no depth has to repeat it.
 
-Reads data/subset and data/backbone. Writes data/features (layer3's activations and pooled features, for train of
+Reads data/subset and data/backbone. Writes data/features (the trunk's activations and pooled features, for train of
 several augmented views) and results/training/features.json (seconds).
-Params: train.common.image_size, train.common.views, train.common.seed.
+Params: train.common.image_size, train.common.views, train.common.augment, train.common.seed.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.common.augment import Augment
 from stages.common.datasets import class_names, load_split
 from stages.common.device import make_deterministic
 from stages.common.features import Views, augmented_views, write_features
@@ -22,16 +23,19 @@ from stages.common.stage import main
 def run(params: dict, root: Path) -> None:
     image_size = parse(params, "train.common.image_size", ImageSize)
     views = parse(params, "train.common.views", Views)
+    augment = parse(params, "train.common.augment", Augment)
     seed = parse(params, "train.common.seed", Seed)
     make_deterministic(seed)
     no_head = Head(hidden=[], dropout=0.0)
-    model = pretrained(root / "data/backbone/resnet18.safetensors", no_head, class_names(root), image_size)
+    model = pretrained(root / "data/backbone/weights.safetensors", no_head, class_names(root), image_size)
     folder = root / "data/features"
     folder.mkdir(parents=True, exist_ok=True)
 
     start = time.perf_counter()
     images, _ = load_split(root, "train")
-    write_features(model, folder, "train", augmented_views(images, views, seed), (views, len(images)), np.float16)
+    write_features(
+        model, folder, "train", augmented_views(images, views, augment, seed), (views, len(images)), np.float16
+    )
     for split in ("val", "test"):
         images, _ = load_split(root, split)
         write_features(model, folder, split, iter([images]), (1, len(images)), np.float32)

@@ -3,7 +3,7 @@
 Reads:  data/raw/
 Writes: data/subset/ (train.npz, val.npz, test.npz with the indices drawn, classes.json),
         plots/data/ (samples.png, augmentation.png, class_distribution.png), results/class_counts.csv
-Params: data
+Params: data, train.common.augment
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages.common.augment import pad_crop_flip
+from stages.common.augment import Augment, augmented
 from stages.common.datasets import Data, load_raw, save_classes, save_split
 from stages.common.folders import whole_folder
 from stages.common.params import parse
@@ -24,6 +24,7 @@ from stages.common.tables import write_table
 
 def run(params: dict[str, Any], root: Path) -> None:
     data = parse(params, "data", Data)
+    block = parse(params, "train.common.augment", Augment)
     raw = load_raw(root)
 
     splits = draw(raw, data)
@@ -31,7 +32,7 @@ def run(params: dict[str, Any], root: Path) -> None:
     generator = torch.Generator().manual_seed(data.seed)
 
     def augment(images: np.ndarray) -> np.ndarray:
-        return pad_crop_flip(torch.from_numpy(images), generator).numpy()
+        return augmented(torch.from_numpy(images), block, generator).numpy()
 
     with whole_folder(root / "data/subset") as folder:
         for name, split in splits.items():

@@ -13,10 +13,11 @@ from stages.common.device import make_deterministic
 from stages.common.examples import halves
 from stages.common.features import load_features
 from stages.common.model import Head, pretrained, trainable
+from stages.common.optimisation import Recipe
 from stages.common.params import parse
 from stages.common.record import save_training
 from stages.common.stage import main
-from stages.common.training import Common, Recipe, fit, over_views
+from stages.common.training import Common, fit, over_views
 
 
 def run(params: dict, root: Path) -> None:
@@ -24,7 +25,7 @@ def run(params: dict, root: Path) -> None:
     common = parse(params, "train.common", Common)
     recipe = parse(params, "train.fc", Recipe)
     make_deterministic(common.seed)
-    backbone = root / "data/backbone/resnet18.safetensors"
+    backbone = root / "data/backbone/weights.safetensors"
     model = pretrained(backbone, head, class_names(root), common.image_size)
     subset = [root / f"data/subset/{split}.npz" for split in ("train", "val")]
     checkpoints = Checkpoints(root, "fc", [head, common, recipe], [backbone, *subset])

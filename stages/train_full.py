@@ -16,15 +16,15 @@ from stages.common.model import Head, pretrained, trainable
 from stages.common.params import parse
 from stages.common.record import save_training
 from stages.common.stage import main
-from stages.common.training import Common, Recipe, fit, over_images, over_views
+from stages.common.training import Common, ImageRecipe, fit, over_images, over_views
 
 
 def run(params: dict, root: Path) -> None:
     head = parse(params, "backbone.head", Head)
     common = parse(params, "train.common", Common)
-    recipe = parse(params, "train.full", Recipe)
+    recipe = parse(params, "train.full", ImageRecipe)
     make_deterministic(common.seed)
-    backbone = root / "data/backbone/resnet18.safetensors"
+    backbone = root / "data/backbone/weights.safetensors"
     model = pretrained(backbone, head, class_names(root), common.image_size)
     subset = [root / f"data/subset/{split}.npz" for split in ("train", "val")]
     checkpoints = Checkpoints(root, "full", [head, common, recipe], [backbone, *subset])
@@ -36,7 +36,7 @@ def run(params: dict, root: Path) -> None:
 
     train, val, test = (Examples(*load_split(root, split)) for split in ("train", "val", "test"))
     selection, calibration = halves(val)
-    batches = over_images(train, common.batch_size)
+    batches = over_images(train, common.batch_size, recipe.augment)
     curve += fit(trainable(model, "full"), batches, selection, recipe, common.seed, "full", checkpoints)
     save_training(root, "full", model, model, calibration, test, curve)
     checkpoints.remove()

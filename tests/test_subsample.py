@@ -10,7 +10,10 @@ from stages.common.datasets import Raw, class_names, load_split, save_raw
 from stages.common.params import Refusal
 
 CLASSES = [f"class {label}" for label in range(10)]
-PARAMS = {"data": {"dataset": "digits", "train": 50, "val": 20, "test": 40, "seed": 0}}
+PARAMS = {
+    "data": {"dataset": "digits", "path": "pictures", "side": 64, "train": 50, "val": 20, "test": 40, "seed": 0},
+    "train": {"common": {"augment": {"crop_flip": True, "randaugment": False, "cutout": False}}},
+}
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def test_subsample_draws_small_pictures_and_counts_classes(root):
 
 def test_same_seed_same_bytes_and_another_seed_other_images(root):
     def outputs(seed):
-        subsample.run({"data": PARAMS["data"] | {"seed": seed}}, root)
+        subsample.run(PARAMS | {"data": PARAMS["data"] | {"seed": seed}}, root)
         folders = (root / "data/subset", root / "plots/data")
         return {path.name: path.read_bytes() for folder in folders for path in folder.iterdir()}
 
@@ -68,5 +71,5 @@ def test_same_seed_same_bytes_and_another_seed_other_images(root):
 def test_more_images_than_exist_are_refused_and_the_old_subset_stays(root):
     subsample.run(PARAMS, root)
     with pytest.raises(Refusal, match=r"data.train \+ data.val = 1450: digits has 1437 training images"):
-        subsample.run({"data": PARAMS["data"] | {"train": 1430}}, root)
+        subsample.run(PARAMS | {"data": PARAMS["data"] | {"train": 1430}}, root)
     assert json.loads((root / "data/subset/classes.json").read_text()) == CLASSES

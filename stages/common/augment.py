@@ -1,10 +1,84 @@
-"""Augmentation of whole batches at once: a reflected pad, a random crop and a random flip."""
+"""Augmentation of whole batches at once, each kind on or off; every draw comes from the generator that is given."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 from torch.nn import functional as F
 
+from stages.common.params import Block
+from stages.common.torchvision_shim import torchvision
+
+v2 = torchvision.transforms.v2
+
 PAD = 4  # pixels on each side, the usual amount for 32-pixel images
+SHARING = 4  # images of a batch to a draw of RandAugment and Cutout: one for each image takes nearly four times as long
+GREY = (124, 116, 104)  # ImageNet's mean colour, zero once normalised: for what an image has not
+
+RANDAUGMENT = v2.RandAugment(num_ops=2, magnitude=9, fill=list(GREY))
+CUTOUT = v2.RandomErasing(p=0.5, scale=(0.25, 0.25), ratio=(1.0, 1.0), value=GREY)
+
+
+def _off_or_sampled(alpha: float) -> float:
+    if 0 < alpha < 0.01:
+        raise PydanticCustomError("alpha", "must be 0 (off) or at least 0.01, below which torch's Beta draws only 1/2")
+    return alpha
+
+
+Alpha = Annotated[float, Field(ge=0, le=100), AfterValidator(_off_or_sampled)]  # of the Beta distribution; 0 is off
+
+
+class Augment(Block):
+    """What is done to each image by itself, in this order."""
+
+    crop_flip: bool  # a crop of the image padded by 4 reflected pixels, mirrored with probability 1/2
+    randaugment: bool  # 2 random operations of torchvision's 14, at its default strength
+    cutout: bool  # with probability 1/2, a grey square of half the image's side
+
+
+class BatchAugment(Augment):
+    """And then to the images of a batch together, with their labels; with both on, one of the two for each batch."""
+
+    mixup: Alpha
+    cutmix: Alpha
+
+
+def augmented(images: Tensor, augment: Augment, generator: torch.Generator) -> Tensor:
+    """Fresh views of images, uint8 (N, H, W, 3). Images next to each other, SHARING at a time, share draws of v2's.
+
+    generator: of the CPU, wherever the images are.
+    RandAugment: Cubuk et al. 2020. Cutout, in its variant that stays inside the image: DeVries and Taylor 2017.
+    """
+    if augment.crop_flip:
+        images = pad_crop_flip(images, generator)
+    transforms = [RANDAUGMENT] * augment.randaugment + [CUTOUT] * augment.cutout
+    if transforms:
+        transform = v2.Compose(transforms)
+        with _global_draws_from(generator):
+            groups = [transform(group) for group in images.permute(0, 3, 1, 2).split(SHARING)]
+        images = torch.cat(groups).permute(0, 2, 3, 1)
+    return images
+
+
+def mixed(
+    images: Tensor, labels: Tensor, augment: BatchAugment, classes: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Each image, uint8 (N, H, W, 3), blended with the one before it (mixup) or with a patch of it (cutmix).
+
+    labels: int64 (N,). Returns images of the same kind and the classes' shares (N, classes), float32; with both off,
+    images and labels as they came. Zhang et al. 2018; Yun et al. 2019.
+    """
+    kinds = {v2.MixUp: augment.mixup, v2.CutMix: augment.cutmix}
+    transforms = [kind(alpha=alpha, num_classes=classes) for kind, alpha in kinds.items() if alpha]
+    if not transforms:
+        return images, labels
+    with _global_draws_from(generator):
+        pixels, shares = v2.RandomChoice(transforms)(images.permute(0, 3, 1, 2).float(), labels)
+    return pixels.round().to(torch.uint8).permute(0, 2, 3, 1), shares
 
 
 def pad_crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -21,3 +95,15 @@ def pad_crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     columns = torch.where(mirrored, columns.flip(1), columns)
     index = (torch.arange(count)[:, None, None], slice(None), rows[:, :, None], columns[:, None, :])
     return padded[tuple(part.to(images.device) if isinstance(part, Tensor) else part for part in index)]
+
+
+@contextmanager
+def _global_draws_from(generator: torch.Generator) -> Iterator[None]:
+    """torchvision draws from torch's global state alone: lend it the generator's, and take the generator on."""
+    outside = torch.get_rng_state()
+    torch.set_rng_state(generator.get_state())
+    try:
+        yield
+    finally:
+        generator.set_state(torch.get_rng_state())
+        torch.set_rng_state(outside)

@@ -29,5 +29,6 @@ if not _operators_load():
         _library.define(operator + _SCHEMA)
 
 import torchvision  # noqa: E402
+import torchvision.transforms.v2  # noqa: E402  a submodule, which the line above leaves out
 
 __all__ = ["torchvision"]

@@ -11,26 +11,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from stages.common.augment import pad_crop_flip
+from stages.common.augment import Augment, BatchAugment, augmented, mixed
 from stages.common.checkpoints import Checkpoints
-from stages.common.device import autocast, device
+from stages.common.device import device
 from stages.common.examples import Examples
 from stages.common.features import Views
 from stages.common.model import ImageSize
+from stages.common.optimisation import Learner, Recipe
 from stages.common.params import Block, Seed
 from stages.common.predict import predict
 
-WARMUP = 0.2  # share of the steps in which the learning rate rises
-MOMENTUM = 0.9
 
+class ImageRecipe(Recipe):
+    """The recipe of a training over images, which can be augmented anew in every epoch."""
 
-class Recipe(Block):
-    """SGD with Nesterov momentum; the learning rate rises linearly to `lr` and falls linearly to zero."""
-
-    epochs: Annotated[int, Field(ge=1, le=1000)]
-    lr: Annotated[float, Field(gt=0, le=10)]
-    weight_decay: Annotated[float, Field(ge=0, le=1)]  # of matrices and kernels; not of biases and batch norm
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    augment: BatchAugment
 
 
 class Common(Block):
@@ -38,6 +33,7 @@ class Common(Block):
 
     image_size: ImageSize
     views: Views
+    augment: Augment  # of the views behind the first, which is the image itself
     batch_size: Annotated[int, Field(ge=2, le=65536)]
     seed: Seed
     probe: Recipe  # phase one of layer4 and full: the head alone, on the frozen backbone
@@ -46,36 +42,44 @@ class Common(Block):
 class Batches:
     """Shuffled epochs in which every example comes once; a short last batch is dropped unless it is the only one."""
 
-    def __init__(self, take: Callable[[Tensor, torch.Generator], Tensor], labels: np.ndarray, batch_size: int) -> None:
-        """take: the inputs of these examples, given their indices (B,) and the source of all randomness."""
+    def __init__(
+        self, take: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]], count: int, batch_size: int
+    ) -> None:
+        """take: inputs and targets of these examples, given their indices (B,) and the source of all randomness."""
         self._take = take
-        self._labels = _resident(labels)
-        self._batch_size = min(batch_size, len(labels))
+        self._count = count
+        self._batch_size = min(batch_size, count)
 
     def __len__(self) -> int:
-        return len(self._labels) // self._batch_size
+        return self._count // self._batch_size
 
     def epoch(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self._labels), generator=generator)
+        order = torch.randperm(self._count, generator=generator)
         for index in order[: len(self) * self._batch_size].split(self._batch_size):
-            yield self._take(index, generator), self._labels[index]
+            yield self._take(index, generator)
 
 
 def over_views(train: Examples, batch_size: int) -> Batches:
     """Each example in a random one of its views. inputs: float16 (views, N, ...)."""
-    examples = _resident(train.inputs)
+    examples, labels = _resident(train.inputs), _resident(train.labels)
 
-    def take(index: Tensor, generator: torch.Generator) -> Tensor:
+    def take(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         view = torch.randint(len(examples), index.shape, generator=generator)
-        return examples[view, index].float()
+        return examples[view, index].float(), labels[index]
 
-    return Batches(take, train.labels, batch_size)
+    return Batches(take, len(labels), batch_size)
 
 
-def over_images(train: Examples, batch_size: int) -> Batches:
-    """Each image freshly cropped and flipped. inputs: uint8 (N, H, W, 3)."""
-    images = _resident(train.inputs)
-    return Batches(lambda index, generator: pad_crop_flip(images[index], generator), train.labels, batch_size)
+def over_images(train: Examples, batch_size: int, augment: BatchAugment) -> Batches:
+    """Each image freshly augmented. inputs: uint8 (N, H, W, 3); labels: every class occurs."""
+    images, labels = _resident(train.inputs), _resident(train.labels)
+    classes = int(train.labels.max()) + 1
+
+    def take(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        views = augmented(images[index], augment, generator)
+        return mixed(views, labels[index], augment, classes, generator)
+
+    return Batches(take, len(labels), batch_size)
 
 
 def _resident(array: np.ndarray) -> Tensor:
@@ -91,7 +95,7 @@ def fit(
     phase: str,
     checkpoints: Checkpoints,
 ) -> list[dict]:
-    """Train the parameters of `network` that require gradients; leave it with the weights of its best epoch.
+    """Train `network`; leave it with the weights, averaged where the recipe says so, of its best epoch.
 
     selection: what judges every epoch; the best has the highest accuracy, the later of equals. A phase that
     `checkpoints` knows goes on from its last finished epoch, and ends as if it had never been interrupted.
@@ -99,55 +103,41 @@ def fit(
     """
     network.to(device())
     generator = torch.Generator().manual_seed(seed)
-    optimizer = _optimizer(network, recipe)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        max_lr=recipe.lr,
-        total_steps=max(2, recipe.epochs * len(batches)),
-        pct_start=WARMUP,
-        anneal_strategy="linear",
-        cycle_momentum=False,
-    )
-    stateful = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    learner = Learner(network, recipe, recipe.epochs * len(batches))
     curve: list[dict] = []
     best: dict[str, Tensor] = {}
     if saved := checkpoints.load(phase):
         curve, best = saved["curve"], saved["best"]
-        for name, part in stateful.items():
-            part.load_state_dict(saved[name])
+        learner.load_state_dict(saved["learner"])
         generator.set_state(saved["generator"])
         _set_global_random_state(saved["random"])
         print(f"{phase}: carrying on after epoch {len(curve)} of {recipe.epochs}", flush=True)
     print(f"{'phase':>6} {'epoch':>7}  {'lr':>7}  train loss  val loss  val accuracy  seconds", flush=True)
-    for epoch in range(len(curve) + 1, recipe.epochs + 1):
+    while len(curve) < recipe.epochs and not _out_of_patience(curve, recipe):
         start = time.perf_counter()
-        lr = schedule.get_last_lr()[0]
-        train_loss = _train_epoch(network, batches, generator, optimizer, schedule, recipe)
-        val_loss, val_accuracy = judge(network, selection)
-        seconds = time.perf_counter() - start
-        curve.append(
-            {
-                "phase": phase,
-                "epoch": epoch,
-                "lr": lr,
-                "train_loss": train_loss,
-                "val_loss": val_loss,
-                "val_accuracy": val_accuracy,
-                "seconds": seconds,
-            }
-        )
+        row = {"phase": phase, "epoch": len(curve) + 1, "lr": learner.lr}
+        row["train_loss"] = _train_epoch(network, batches, generator, learner)
+        row["val_loss"], row["val_accuracy"] = judge(learner.judged, selection)
+        row["seconds"] = time.perf_counter() - start
+        curve.append(row)
         print(
-            f"{phase:>6} {epoch:>3}/{recipe.epochs:<3}  {lr:7.5f}  {train_loss:10.4f}  {val_loss:8.4f}  "
-            f"{val_accuracy:12.4f}  {seconds:7.1f}",
+            f"{phase:>6} {row['epoch']:>3}/{recipe.epochs:<3}  {row['lr']:7.5f}  {row['train_loss']:10.4f}  "
+            f"{row['val_loss']:8.4f}  {row['val_accuracy']:12.4f}  {row['seconds']:7.1f}",
             flush=True,
         )
-        if val_accuracy >= max(row["val_accuracy"] for row in curve):
-            best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        state = {name: part.state_dict() for name, part in stateful.items()}
+        if row["val_accuracy"] >= max(row["val_accuracy"] for row in curve):
+            best = {name: tensor.clone() for name, tensor in learner.judged.state_dict().items()}
         random = {"generator": generator.get_state(), "random": _global_random_state()}
-        checkpoints.save(phase, {"curve": curve, "best": best, **state, **random})
+        checkpoints.save(phase, {"curve": curve, "best": best, "learner": learner.state_dict(), **random})
     network.load_state_dict(best)
     return curve
+
+
+def _out_of_patience(curve: list[dict], recipe: Recipe) -> bool:
+    accuracies = [row["val_accuracy"] for row in curve]
+    if recipe.patience is None or not accuracies:
+        return False
+    return len(accuracies) - 1 - accuracies.index(max(accuracies)) >= recipe.patience
 
 
 def _global_random_state() -> list[Tensor]:
@@ -170,32 +160,8 @@ def judge(network: nn.Module, examples: Examples) -> tuple[float, float]:
     return F.cross_entropy(logits, targets).item(), accuracy.item()
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in learned if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in learned if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=MOMENTUM, nesterov=True, foreach=True)
-
-
-def _train_epoch(
-    network: nn.Module,
-    batches: Batches,
-    generator: torch.Generator,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    recipe: Recipe,
-) -> float:
+def _train_epoch(network: nn.Module, batches: Batches, generator: torch.Generator, learner: Learner) -> float:
     """One pass over the training examples. Returns their mean loss."""
     network.train()
-    losses = []
-    for inputs, labels in tqdm(batches.epoch(generator), total=len(batches), leave=False, disable=None):
-        with autocast():
-            loss = F.cross_entropy(network(inputs).float(), labels, label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.detach())
-    return torch.stack(losses).mean().item()
+    epoch = tqdm(batches.epoch(generator), total=len(batches), leave=False, disable=None)
+    return torch.stack([learner.step(inputs, targets) for inputs, targets in epoch]).mean().item()
