@@ -1,25 +1,30 @@
 """Refuse a bad params.yaml in one line, before anything expensive runs.
 
-Reads params.yaml, whole. Writes data/params.ok, whose constant content lets nothing downstream run again.
+Reads params.yaml, whole, and the names of the pictures under data.path where data.dataset is folder. Writes
+data/params.ok, whose constant content lets nothing downstream run again.
 """
 
 from pathlib import Path
 from typing import Any
 
 from stages.common.attack import Adversarial
+from stages.common.backbones import BackboneName
 from stages.common.calibration import Calibrate
 from stages.common.cam import GradCam, require_map
 from stages.common.corruption import CorruptEval
 from stages.common.datasets import Data
 from stages.common.model import Head
+from stages.common.optimisation import Recipe
 from stages.common.params import Block, Refusal, parse
+from stages.common.picture_folder import list_pictures, require_enough
 from stages.common.stage import main
-from stages.common.training import Common, Recipe
+from stages.common.training import Common, ImageRecipe
 from stages.common.variants import Variant
-from stages.common.weights import Weights
+from stages.common.weights import Weights, require_bundled
 
 
 class Backbone(Block):
+    name: BackboneName
     weights: Weights
     head: Head
 
@@ -28,7 +33,7 @@ class Train(Block):
     common: Common
     fc: Recipe
     layer4: Recipe
-    full: Recipe
+    full: ImageRecipe
 
 
 class Params(Block):
@@ -46,12 +51,15 @@ class Params(Block):
 
 def run(params: dict[str, Any], root: Path) -> None:
     checked = parse(params, "", Params)
+    require_bundled(checked.backbone.name, checked.backbone.weights)
     require_map(checked.gradcam.layer, checked.train.common.image_size)
     asked = {
         "corrupt_eval.images": checked.corrupt_eval.images,
         "adversarial.images": checked.adversarial.images,
         "gradcam.faithfulness_images": checked.gradcam.faithfulness_images,
     }
+    if checked.data.dataset == "folder":
+        require_enough(checked.data, list_pictures(root / checked.data.path), asked)
     for key, images in asked.items():
         if images > checked.data.test:
             raise Refusal(f"params.yaml: {key} = {images}: there are {checked.data.test} test images (data.test)")

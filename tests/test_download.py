@@ -6,14 +6,14 @@ from stages import download
 from stages.common.datasets import Raw, load_raw
 from stages.common.params import Refusal
 
-PARAMS = {"data": {"dataset": "digits"}, "backbone": {"weights": "none"}}
+PARAMS = {"data": {"dataset": "digits"}, "backbone": {"name": "resnet18", "weights": "none"}}
 
 
 def test_download_writes_digits_and_backbone_in_the_documented_layout(tmp_path):
     download.run(PARAMS, tmp_path)
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
     assert files == [
-        "data/backbone/resnet18.safetensors",
+        "data/backbone/weights.safetensors",
         "data/raw/classes.json",
         "data/raw/test_images.npy",
         "data/raw/test_labels.npy",
@@ -22,7 +22,7 @@ def test_download_writes_digits_and_backbone_in_the_documented_layout(tmp_path):
     ]
     raw = load_raw(tmp_path)
     assert raw.train_images.shape == (1437, 32, 32, 3) and raw.test_labels.shape == (360,)
-    assert not any(name.startswith("fc.") for name in load_file(tmp_path / "data/backbone/resnet18.safetensors"))
+    assert not any(name.startswith("fc.") for name in load_file(tmp_path / "data/backbone/weights.safetensors"))
 
 
 def test_download_gives_the_same_bytes_each_time(tmp_path):
@@ -49,8 +49,11 @@ def test_a_refused_download_leaves_no_output(tmp_path, monkeypatch):
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize(("key", "value"), [("data", {"dataset": "mnist"}), ("backbone", {"weights": "vgg"})])
-def test_an_unknown_name_is_refused_before_anything_is_fetched(tmp_path, monkeypatch, key, value):
+@pytest.mark.parametrize(
+    ("block", "key", "value"),
+    [("data", "dataset", "mnist"), ("backbone", "name", "vgg16"), ("backbone", "weights", "clip")],
+)
+def test_an_unknown_name_is_refused_before_anything_is_fetched(tmp_path, monkeypatch, block, key, value):
     monkeypatch.setattr(download, "load", lambda *args: pytest.fail("fetched"))
-    with pytest.raises(Refusal, match=next(iter(value.values()))):
-        download.run(PARAMS | {key: value}, tmp_path)
+    with pytest.raises(Refusal, match=f"{block}.{key} = '{value}'"):
+        download.run(PARAMS | {block: PARAMS[block] | {key: value}}, tmp_path)

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import resource
 import struct
 import subprocess
@@ -306,7 +307,8 @@ SEEDS = {
     ],
     "BMP": [encoded(PHOTO, "BMP"), encoded(PHOTO.quantize(), "BMP"), encoded(PHOTO.convert("1"), "BMP")],
 }
-MUTANTS = 60  # of each format
+TIMES = int(os.environ.get("FAULT_TIMES", 1))  # python -m faults takes more
+MUTANTS = 60 * TIMES  # of each format
 
 
 def mutated(data, rng):
@@ -331,16 +333,19 @@ def mutated(data, rng):
 
 
 @pytest.mark.parametrize("kind", SEEDS)
-def test_mutated_pictures_are_answered_or_refused_in_one_line_each(classify, tmp_path, kind):
-    rng = np.random.default_rng(list(SEEDS).index(kind))
+def test_mutated_pictures_are_answered_or_refused_in_one_line_each(classify, tmp_path, kind, record_property):
+    rng = np.random.default_rng([TIMES, list(SEEDS).index(kind)])
     for number in range(MUTANTS):
         (tmp_path / f"{number:03}.png").write_bytes(mutated(SEEDS[kind][number % len(SEEDS[kind])], rng))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _, out, err = classify("--image", tmp_path, "--json")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 600_000  # kB, on Linux
     lines = err.splitlines()
-    assert len(json.loads(out)) + len(lines) == MUTANTS
-    assert 0 < len(lines) < MUTANTS
+    answered, refused = len(json.loads(out)), len(lines)
+    record_property("answered", answered)
+    record_property("refused in one line", refused)
+    assert answered + refused == MUTANTS
+    assert 0 < refused < MUTANTS
     assert all(line.startswith(f"inference.py: {tmp_path}/") for line in lines)
 
 

@@ -12,28 +12,45 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from stages.common.params import Block
+from stages.common.params import Block, Seed
 
-Dataset = Literal["cifar10", "digits"]
+Dataset = Literal["cifar10", "digits", "folder"]
 SplitName = Literal["train", "val", "test"]
-Count = Annotated[int, Field(ge=10)]  # stratified: at least one image of each of the ten classes
+Count = Annotated[int, Field(ge=2)]  # stratified: at least one image of each class, of which there are two or more
+FolderPath = Annotated[str, Field(min_length=1)]
+Side = Annotated[int, Field(ge=16, le=256)]  # pixels
 
 POOLS = {"cifar10": (50_000, 10_000), "digits": (1_437, 360)}  # images that there are to train and to test on
+CLASSES = 10  # that each dataset of POOLS has
 
 
 class Data(Block):
-    """`data`: how many images of which dataset. `train` and `val` are drawn from the images to train on."""
+    """`data`: how many images of which dataset. `train` and `val` are drawn from the images to train on.
+
+    What `folder` has is known when its folder is listed: stages.common.picture_folder checks the numbers then.
+    """
 
     dataset: Dataset
+    path: FolderPath  # of `folder` alone, as is the side
+    side: Side
     train: Count
     val: Count
     test: Count
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
+
+    @field_validator("train", "val", "test")
+    @classmethod
+    def _one_of_each_class(cls, count: int, info: ValidationInfo) -> int:
+        if info.data.get("dataset") in POOLS and count < CLASSES:
+            raise PydanticCustomError(
+                "too_few_images", f"{info.data['dataset']} has {CLASSES} classes, and each needs an image"
+            )
+        return count
 
     @field_validator("val")
     @classmethod
     def _enough_to_train(cls, val: int, info: ValidationInfo) -> int:
-        if {"dataset", "train"} <= info.data.keys():
+        if info.data.get("dataset") in POOLS and "train" in info.data:
             asked, (available, _) = info.data["train"] + val, POOLS[info.data["dataset"]]
             if asked > available:
                 raise _too_many(
@@ -44,7 +61,7 @@ class Data(Block):
     @field_validator("test")
     @classmethod
     def _enough_to_test(cls, test: int, info: ValidationInfo) -> int:
-        if "dataset" in info.data:
+        if info.data.get("dataset") in POOLS:
             _, available = POOLS[info.data["dataset"]]
             if test > available:
                 raise _too_many(f"{info.data['dataset']} has {available} test images")
@@ -56,7 +73,10 @@ def _too_many(message: str) -> PydanticCustomError:
 
 
 class Raw(NamedTuple):
-    """A dataset as published. Images uint8 (N, 32, 32, 3), labels int64 (N,) in [0, C)."""
+    """A dataset as published. Images uint8 (N, H, W, 3), labels int64 (N,) in [0, C).
+
+    Without test images, of shape (0, H, W, 3), the test split is drawn from the images to train on.
+    """
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -66,7 +86,7 @@ class Raw(NamedTuple):
 
 
 class Split(NamedTuple):
-    """Images uint8 (N, 32, 32, 3), labels int64 (N,), and int64 indices (N,) into the raw arrays they come from."""
+    """Images uint8 (N, H, W, 3), labels int64 (N,), and int64 indices (N,) into the raw arrays they come from."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -91,7 +111,7 @@ def save_split(split: Split, folder: Path, name: SplitName) -> None:
 
 
 def load_split(root: Path, name: SplitName) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (N, 32, 32, 3) and labels int64 (N,) of a split that `subsample` drew."""
+    """Images uint8 (N, H, W, 3) and labels int64 (N,) of a split that `subsample` drew."""
     with np.load(root / f"data/subset/{name}.npz") as arrays:
         return arrays["images"], arrays["labels"]
 

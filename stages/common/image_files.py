@@ -22,6 +22,7 @@ MAX_SCANS = 100  # of a JPEG, as in libtiff; each makes the decoder walk over ev
 WHITE = {"I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I;16N": 65535, "I": 65535, "F": 1}  # of Pillow's deep greys
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here on, and refuses what has twice as many
+SUFFIXES = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
 JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # those with a length, and the end (D9)
 
 
@@ -31,9 +32,7 @@ class InputError(Exception):
 
 def find_pictures(folder: Path) -> list[Path]:
     """The files below `folder`, sorted, whose suffix is one of FORMATS'. Raises InputError when there are none."""
-    Image.init()
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         raise InputError("no pictures in this folder, nor in those below it")
     return found
@@ -53,10 +52,16 @@ def read_image(data: bytes, size: tuple[int, int]) -> np.ndarray:
     `size` is (width, height); a picture that has it keeps its pixels. Of an animation, the first frame.
     Raises InputError when the data is damaged, too large, or no picture of FORMATS.
     """
+    with silence():
+        return decode(data, size)
+
+
+def decode(data: bytes, size: tuple[int, int]) -> np.ndarray:
+    """`read_image` for threads, which have to be inside one `silence`: it redirects the whole process."""
     if data.startswith(b"\xff\xd8"):
         _require_few_scans(data)
     try:
-        with _silence(), Image.open(BytesIO(data), formats=FORMATS) as file:
+        with Image.open(BytesIO(data), formats=FORMATS) as file:
             ImageOps.exif_transpose(file, in_place=True)
             return np.array(_rgb(file, size))
     except InputError:
@@ -96,7 +101,7 @@ def _shallow(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Drop remarks on odd files: Pillow's warnings, and what libtiff writes to file descriptor 2 past Python."""
     stderr = os.dup(2)
     try:

@@ -21,11 +21,8 @@ from stages.common.gallery import COLOURS
 from stages.common.model_card import (
     TEMPLATES,
     fixed,
-    leaves,
     percent,
     points,
-    seconds,
-    setting,
     share,
     signed,
     templates,
@@ -40,11 +37,12 @@ Row = Mapping[str, Any]
 
 VEGA_LITE = "6.4"
 SPRITE_COLUMNS = 30
+LARGEST = 64  # pixels a side of a picture on the page, which holds hundreds
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "onnx", "onnxruntime", "dvc")
 
 
 class Gallery(NamedTuple):
-    """Test pictures to look at: their rows among the test images, int64 (M,); uint8 images (M, H, W, 3); and Grad-CAM
+    """Test pictures to look at: their rows among the test images, int64 (M,); uint8 images (M, S, S, 3); and Grad-CAM
     of each for the class that the published variant predicts, not negative, (M, h, w)."""
 
     index: np.ndarray
@@ -54,7 +52,7 @@ class Gallery(NamedTuple):
 
 def load_gallery(root: Path) -> Gallery:
     with np.load(root / "results/gallery.npz") as chosen, np.load(root / "data/subset/test.npz") as test:
-        return Gallery(chosen["index"], test["images"][chosen["index"]], chosen["maps"])
+        return Gallery(chosen["index"], _bounded(test["images"][chosen["index"]]), chosen["maps"])
 
 
 def write_page(
@@ -88,8 +86,7 @@ def write_page(
     }
     environment = templates(autoescape=True)
     measured = {show.__name__: typeset(show) for show in (percent, share, fixed, points, signed)}
-    settings = {show.__name__: show for show in (seconds, setting, leaves, words)}
-    environment.filters |= measured | settings
+    environment.filters |= measured | {"words": words}
     environment.globals |= measured
     page = environment.get_template("report.html.j2").render(
         freeze=freeze,
@@ -117,6 +114,14 @@ def write_page(
         data=_json(data),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _bounded(images: np.ndarray) -> np.ndarray:
+    """Images uint8 (M, S, S, 3), brought to LARGEST pixels a side where they have more."""
+    if images.shape[1] <= LARGEST:
+        return images
+    size = LARGEST, LARGEST
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)) for image in images])
 
 
 def words(name: str) -> str:

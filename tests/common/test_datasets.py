@@ -17,13 +17,18 @@ from stages.common.datasets import (
 )
 from stages.common.params import Refusal, parse
 
-DATA = {"dataset": "cifar10", "train": 45_000, "val": 5_000, "test": 10_000, "seed": 0}
+DATA = {"dataset": "cifar10", "path": "pictures", "side": 64, "train": 45_000, "val": 5_000, "test": 10_000, "seed": 0}
 
 
 def test_data_may_ask_for_every_image():
     assert parse({"data": DATA}, "data", Data).train == 45_000
-    digits = {"dataset": "digits", "train": 1_200, "val": 237, "test": 360, "seed": 0}
+    digits = DATA | {"dataset": "digits", "train": 1_200, "val": 237, "test": 360}
     assert parse({"data": digits}, "data", Data).dataset == "digits"
+
+
+def test_a_folder_may_have_any_number_of_images_as_far_as_is_known_here():
+    folder = DATA | {"dataset": "folder", "train": 10**6, "val": 2, "test": 2}
+    assert parse({"data": folder}, "data", Data).train == 10**6
 
 
 @pytest.mark.parametrize(
@@ -36,10 +41,16 @@ def test_data_may_ask_for_every_image():
         ({"test": 10_001}, "params.yaml: data.test = 10001: cifar10 has 10000 test images"),
         ({"dataset": "digits", "train": 1200}, "data.train + data.val = 6200: digits has 1437 training images"),
         ({"dataset": "digits", "train": 1200, "val": 237}, "data.test = 10000: digits has 360 test images"),
-        ({"val": 9}, "data.val = 9: input should be greater than or equal to 10"),
+        ({"train": 9}, "data.train = 9: cifar10 has 10 classes, and each needs an image"),
+        ({"val": 9}, "data.val = 9: cifar10 has 10 classes, and each needs an image"),
+        ({"dataset": "digits", "test": 2}, "data.test = 2: digits has 10 classes, and each needs an image"),
+        ({"dataset": "folder", "val": 1}, "data.val = 1: input should be greater than or equal to 2"),
+        ({"dataset": "folder", "path": ""}, "data.path = '': string should have at least 1 character"),
+        ({"side": 15}, "data.side = 15: input should be greater than or equal to 16"),
+        ({"side": 257}, "data.side = 257: input should be less than or equal to 256"),
         ({"train": 1e4}, "data.train = 10000.0: input should be a valid integer"),
         ({"seed": -1}, "data.seed = -1: input should be greater than or equal to 0"),
-        ({"dataset": "cifar100"}, "data.dataset = 'cifar100': input should be 'cifar10' or 'digits'"),
+        ({"dataset": "cifar100"}, "data.dataset = 'cifar100': input should be 'cifar10', 'digits' or 'folder'"),
         ({"trian": 100}, "data.trian is not a known parameter"),
     ],
 )

@@ -243,3 +243,14 @@ def test_the_gallery_shows_the_test_images_of_its_rows(tmp_path):
     gallery = load_gallery(tmp_path)
     np.testing.assert_array_equal(gallery.images, images[[7, 2]])
     assert gallery.index.tolist() == [7, 2]
+
+
+def test_large_pictures_are_shown_smaller_so_that_the_page_stays_small(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "data/subset").mkdir(parents=True)
+    images = np.full((3, 200, 200, 3), [[[[10]]], [[[20]]], [[[30]]]], dtype=np.uint8)
+    np.savez(tmp_path / "results/gallery.npz", index=np.array([2, 0]), maps=np.zeros((2, 4, 4), np.float16))
+    np.savez(tmp_path / "data/subset/test.npz", images=images)
+    gallery = load_gallery(tmp_path)
+    assert gallery.images.shape == (2, 64, 64, 3) and gallery.images.dtype == np.uint8
+    assert (gallery.images[0] == 30).all() and (gallery.images[1] == 10).all()

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import pickle
 import tarfile
@@ -264,7 +265,9 @@ def test_cifar10_is_at_hand_where_a_copy_is(root, monkeypatch):
     classes.parent.mkdir(parents=True)
     classes.write_text('["0", "1"]')
     assert not cifar10_at_hand(root)
-    classes.write_text('["airplane", "automobile"]')
+    classes.write_text('["airplane", "bee"]')  # someone's own pictures
+    assert not cifar10_at_hand(root)
+    classes.write_text(json.dumps(CLASSES))
     assert cifar10_at_hand(root)
     classes.unlink()
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from stages.common.datasets import Data, Raw
-from stages.common.splits import draw
+from stages.common.params import Refusal
+from stages.common.splits import draw, places
 
 
 @pytest.fixture
@@ -19,7 +20,12 @@ def _numbered(count):
 
 
 def _data(**change):
-    return Data(**({"dataset": "cifar10", "train": 200, "val": 100, "test": 50, "seed": 0} | change))
+    return Data(
+        **(
+            {"dataset": "cifar10", "path": "pictures", "side": 64, "train": 200, "val": 100, "test": 50, "seed": 0}
+            | change
+        )
+    )
 
 
 def test_each_split_has_every_class_in_proportion(raw):
@@ -73,3 +79,58 @@ def test_the_seed_alone_decides_what_is_drawn(raw):
     for name in once:
         np.testing.assert_array_equal(once[name].indices, again[name].indices)
         assert not np.array_equal(once[name].indices, other[name].indices)
+
+
+NONE = np.array([], np.int64)  # test labels where the test split is drawn from all
+CLASSES = ["cat", "dog", "fox"]
+
+
+def _folder(train, val, test):
+    return _data(dataset="folder", train=train, val=val, test=test)
+
+
+def test_without_test_images_the_test_split_comes_from_all_and_shares_none(raw):
+    alone = raw._replace(test_images=raw.test_images[:0], test_labels=NONE)
+    splits = draw(alone, _data(train=200, val=100, test=50))
+    indices = [set(split.indices) for split in splits.values()]
+    assert len(set.union(*indices)) == sum(map(len, indices)) == 200 + 100 + 50
+    assert {name: np.bincount(split.labels).tolist() for name, split in splits.items()} == {
+        "train": [20] * 10,
+        "val": [10] * 10,
+        "test": [5] * 10,
+    }
+    for split in splits.values():
+        np.testing.assert_array_equal(split.images, alone.train_images[split.indices])
+        np.testing.assert_array_equal(split.labels, alone.train_labels[split.indices])
+    other = draw(alone, _data(train=200, val=100, test=50, seed=1))
+    assert not np.array_equal(splits["test"].indices, other["test"].indices)
+
+
+@pytest.mark.parametrize(
+    ("train_labels", "test_labels", "counts", "line"),
+    [
+        ([10, 10, 10], NONE, (20, 6, 6), "data.train + data.val + data.test = 32: there are 30 images"),
+        ([10, 10, 10], [5, 5, 5], (25, 6, 6), "data.train + data.val = 31: there are 30 images to train on"),
+        ([10, 10, 10], [5, 5, 5], (20, 6, 16), "data.test = 16: there are 15 images to test on"),
+        ([10, 10, 10], NONE, (20, 2, 6), "data.val = 2: there are 3 classes, and each needs an image"),
+        ([10, 10, 10], [5, 5, 5], (20, 6, 2), "data.test = 2: there are 3 classes, and each needs an image"),
+        ([10, 1, 10], NONE, (9, 6, 6), "each split needs an image of each class, and class 'dog' has too few"),
+        ([10, 2, 10], NONE, (10, 6, 6), "each split needs an image of each class, and class 'dog' has too few"),
+        ([10, 1, 10], [5, 5, 5], (10, 6, 6), "each split needs an image of each class, and class 'dog' has too few"),
+        ([90, 90, 3], NONE, (150, 15, 15), "each split needs an image of each class, and class 'fox' has too few"),
+        ([90, 90, 90], [90, 1, 90], (90, 15, 15), "each split needs an image of each class, and class 'dog' has too"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_one_line(train_labels, test_labels, counts, line):
+    train_labels, test_labels = (
+        np.repeat(np.arange(len(each)), np.asarray(each, int)) for each in (train_labels, test_labels)
+    )
+    with pytest.raises(Refusal) as refusal:
+        places(train_labels, test_labels, CLASSES, _folder(*counts))
+    assert line in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_one_image_of_a_class_in_each_split_is_enough():
+    train, val, test = places(np.repeat([0, 1, 2], 3), NONE, CLASSES, _folder(3, 3, 3)).values()
+    assert [len(split) for split in (train, val, test)] == [3, 3, 3]

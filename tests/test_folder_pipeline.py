@@ -1,0 +1,160 @@
+"""The whole pipeline on pictures of one's own: three classes of shapes, of many sizes and kinds, written here."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import inference
+from stages import (
+    adversarial,
+    calibrate,
+    check_params,
+    compare,
+    corrupt,
+    corrupt_eval,
+    download,
+    export,
+    features,
+    gradcam,
+    report,
+    subsample,
+    train_fc,
+    train_full,
+    train_layer4,
+)
+from stages.common.params import Refusal, read_params
+from stages.common.variants import VARIANTS
+
+ROOT = Path(__file__).parents[1]
+KINDS = (
+    ("png", "RGB"),
+    ("jpg", "RGB"),
+    ("gif", "P"),
+    ("webp", "RGBA"),
+    ("jpeg", "CMYK"),
+    ("tiff", "L"),
+    ("bmp", "RGB"),
+)
+CLASSES = ["discs, red | $x$", "squares & <script>", "triangles of a name that is far too long for any column"]
+SMALL = {
+    "data": {"dataset": "folder", "side": 48, "train": 60, "val": 30, "test": 30},
+    "train.common": {"image_size": 32, "views": 2, "batch_size": 15},
+    "train.common.probe": {"epochs": 2},
+    "train.fc": {"epochs": 3},
+    "train.layer4": {"epochs": 1},
+    "train.full": {"epochs": 1},
+    "calibrate": {"resamples": 20},
+    "corrupt_eval": {"corruptions": ["gaussian_noise", "zoom_blur", "fog", "occlusion"], "images": 10},
+    "adversarial": {"images": 10, "epsilons": [4], "steps": 2},
+    "gradcam": {"layer": "layer2", "images": 20, "faithfulness_images": 10, "corruption": "pixelate"},
+}
+
+
+def draw(label, rng):
+    """A shape on a ground of its own; one in five is of another class than its folder says, so that not all is easy."""
+    width, height = rng.integers(20, 150, 2).tolist()
+    picture = Image.new("RGB", (width, height), tuple(rng.integers(150, 256, 3).tolist()))
+    shape = int(rng.integers(3)) if rng.random() < 0.2 else label
+    colour = tuple(np.eye(3, dtype=int)[[0, 2, 1][shape]] * 150 + rng.integers(0, 50, 3))
+    reach, x, y = min(width, height) * rng.uniform(0.3, 0.45), width / 2, height / 2
+    box = (x - reach, y - reach, x + reach, y + reach)
+    pen = ImageDraw.Draw(picture)
+    if shape == 0:
+        pen.ellipse(box, fill=colour)
+    elif shape == 1:
+        pen.rectangle(box, fill=colour)
+    else:
+        pen.polygon([(x, y - reach), (x - reach, y + reach), (x + reach, y + reach)], fill=colour)
+    return picture
+
+
+def write_pictures(folder, each):
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(CLASSES):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "Thumbs.db").write_bytes(b"no picture")
+        for number in range(each):
+            suffix, mode = KINDS[number % len(KINDS)]
+            draw(label, rng).convert(mode).save(folder / name / f"{number}.{suffix}")
+
+
+def small_params(folder):
+    params = read_params(ROOT / "params.yaml")
+    for key, values in SMALL.items():
+        block = params
+        for part in key.split("."):
+            block = block[part]
+        block |= values
+    params["data"]["path"] = str(folder)
+    return params
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The root of a project in which every stage ran, and its parameters."""
+    folder, root = tmp_path_factory.mktemp("my pictures"), tmp_path_factory.mktemp("project")
+    write_pictures(folder, 40)
+    params = small_params(folder)
+    shutil.copytree(ROOT / "weights", root / "weights")
+    for stage in (check_params, download, subsample, features, train_fc, train_layer4, train_full):
+        stage.run(params, root)
+    for variant in VARIANTS:
+        calibrate.run(params, root, variant)
+    compare.run(params, root)
+    corrupt.run(params, root)
+    for variant in VARIANTS:
+        corrupt_eval.run(params, root, variant)
+        adversarial.run(params, root, variant)
+    for stage in (gradcam, export, report):
+        stage.run(params, root)
+    return root, params
+
+
+def test_something_was_learned_from_one_s_own_pictures(study):
+    root, _ = study
+    summary = json.loads((root / "metrics/summary.json").read_text())
+    assert max(summary[variant]["accuracy"] for variant in VARIANTS) > 0.5  # a third is by chance
+
+
+def test_the_card_and_the_page_speak_of_these_classes_and_of_no_others(study):
+    root, _ = study
+    card, page = ((root / name).read_text() for name in ("MODEL_CARD.md", "report.html"))
+    assert "automobile" not in card and "handwritten digits" not in card and "uoft-cs/cifar10" not in card
+    assert "triangles of a name that is far too long for any column" in card
+    assert "squares & <script>" not in page and "squares &amp; &lt;script&gt;" in page
+
+
+def test_the_tables_have_three_classes(study):
+    root, _ = study
+    per_class = (root / "metrics/per_class.csv").read_text().splitlines()
+    assert len(per_class) == 1 + 3 * len(VARIANTS)
+    assert json.loads((root / "data/subset/classes.json").read_text()) == CLASSES
+
+
+def test_inference_sees_a_picture_of_the_folder_as_training_did(study, monkeypatch, capsys):
+    root, params = study
+    files = sorted(Path(params["data"]["path"]).rglob("*.png"))[:3]
+    command = ["inference.py", "--model", str(root / "models/model.onnx"), "--json", "--image", *map(str, files)]
+    monkeypatch.setattr(sys, "argv", command)
+    assert inference.main() == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert [{row["class"] for row in answer["predictions"]} for answer in answers] == [set(CLASSES)] * 3
+    model = inference.load_model(root / "models/model.onnx")
+    trained_on = np.load(root / "data/raw/train_images.npy")
+    for file, answer in zip(files, answers, strict=True):
+        seen = inference.read_image(file.read_bytes(), model.size)
+        assert (trained_on == seen).all(axis=(1, 2, 3)).any()
+        best = model.probabilities(seen).max()
+        assert answer["predictions"][0]["probability"] == pytest.approx(best)
+
+
+def test_numbers_that_the_folder_lacks_are_refused_at_once_with_numbers_that_work(study, tmp_path):
+    _, params = study
+    asked = params | {"data": params["data"] | {"train": 45_000, "val": 5_000, "test": 10_000}}
+    with pytest.raises(Refusal, match=r"there are 120 images; .* -S data.train=84 -S data.val=12 -S data.test=24$"):
+        check_params.run(asked, tmp_path)
