@@ -15,16 +15,17 @@ GROUPS = {
     "frost": "own",
     "saturate": "extra",
 }
-RECIPE = {"epochs": 2, "lr": 0.05, "weight_decay": 0.0005, "label_smoothing": 0.1}
+RECIPE = {"epochs": 2, "lr": 0.05, "weight_decay": 0.0005, "label_smoothing": 0.1, "optimizer": "adamw", "clip": None}
+AUGMENT = {"crop_flip": True, "randaugment": False, "cutout": False}
 PARAMS = {
     "freeze": "layer4",
-    "data": {"dataset": "cifar10", "train": 60, "val": 30, "test": 90, "seed": 0},
-    "backbone": {"weights": "tinyimagenet", "head": {"hidden": [8], "dropout": 0.3}},
+    "data": {"dataset": "cifar10", "path": "pictures", "side": 64, "train": 60, "val": 30, "test": 90, "seed": 0},
+    "backbone": {"name": "resnet18", "weights": "tinyimagenet", "head": {"hidden": [8], "dropout": 0.3}},
     "train": {
-        "common": {"image_size": 64, "views": 2, "batch_size": 16, "seed": 0, "probe": RECIPE},
+        "common": {"image_size": 64, "views": 2, "augment": AUGMENT, "batch_size": 16, "seed": 0, "probe": RECIPE},
         "fc": RECIPE,
         "layer4": RECIPE,
-        "full": RECIPE,
+        "full": RECIPE | {"augment": AUGMENT | {"mixup": 0.2, "cutmix": 0.0}},
     },
     "calibrate": {"bins": 5, "resamples": 321, "seed": 0},
     "corrupt_eval": {"corruptions": list(GROUPS), "images": 40, "seed": 0, "cifar10c_dir": None},

@@ -41,16 +41,20 @@ def of(depth):
 RECOMPUTES = {
     "freeze=layer4": PUBLISHING,
     "data.dataset=digits": {"download", "subsample"} | EVERYTHING_LEARNED,
+    "data.path=photos": {"download", "subsample"} | EVERYTHING_LEARNED,
     "data.seed=1": {"subsample"} | EVERYTHING_LEARNED,
+    "backbone.name=resnet50": {"download", "subsample"} | EVERYTHING_LEARNED,
     "backbone.weights=none": {"download", "subsample"} | EVERYTHING_LEARNED,
     "backbone.head.dropout=0.1": TRAINED | CALIBRATED,
     "train.common.image_size=96": EVERYTHING_LEARNED,
     "train.common.views=5": {"features"} | TRAINED | CALIBRATED,
+    "train.common.augment.cutout=true": {"subsample", "features"} | TRAINED | CALIBRATED,
     "train.common.batch_size=64": TRAINED | CALIBRATED,
     "train.common.probe.lr=0.5": TRAINED | CALIBRATED,
     "train.fc.lr=0.5": of("fc"),
     "train.layer4.lr=0.5": of("layer4"),
     "train.full.lr=0.5": of("full"),
+    "train.full.augment.mixup=0.2": of("full"),
     "calibrate.bins=10": CALIBRATED,
     "corrupt_eval.seed=1": {"corrupt"} | each("corrupt_eval") | {"report"},
     "adversarial.steps=20": each("adversarial") | {"report"},
@@ -107,7 +111,10 @@ name, stage = next((n, s) for n, s in stages.items() if s["cmd"].split()[2] == m
 def paths(key):
     for entry in stage.get(key) or []:
         path = entry if isinstance(entry, str) else next(iter(entry))
-        yield path.replace("${item.variant}", item).replace("${freeze}", params["freeze"])
+        named = {"${item.variant}": item, "${freeze}": params["freeze"], "${data.path}": params["data"]["path"]}
+        for pattern, value in named.items():
+            path = path.replace(pattern, value)
+        yield path
 
 def digest(path):
     files = sorted(f for f in Path(path).rglob("*") if f.is_file()) if Path(path).is_dir() else [Path(path)]
@@ -149,6 +156,9 @@ def reproduced(tmp_path_factory):
             if dep.startswith(("stages/", "weights/")):
                 (folder / dep).parent.mkdir(parents=True, exist_ok=True)
                 (folder / dep).write_text(dep)
+    for pictures in (PARAMS["data"]["path"], "photos"):
+        (folder / pictures).mkdir()
+        (folder / pictures / "cat.png").write_text(pictures)
     (folder / "fake.py").write_text(FAKE_PYTHON)
     (folder / "bin").mkdir()
     python = folder / "bin/python"

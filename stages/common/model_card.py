@@ -9,6 +9,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from stages.common.results_table import results_table
 from stages.common.variants import VARIANTS, Variant
 
+BACKBONES = {
+    "resnet18": "ResNet-18",
+    "resnet34": "ResNet-34",
+    "resnet50": "ResNet-50",
+    "wide_resnet50_2": "Wide ResNet-50-2",
+    "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v3_small": "MobileNetV3-Small",
+}
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
@@ -75,7 +83,11 @@ def setting(value: Any) -> str:
 
     >>> setting(45000), setting(0.0005), setting(1.5e-06), setting(True), setting([512, 64])
     ('45,000', '0.0005', '1.5e-06', 'yes', '512, 64')
+    >>> setting(None)
+    'none'
     """
+    if value is None:
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -97,9 +109,28 @@ def leaves(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def switched_on(augment: Mapping[str, bool | float]) -> str:
+    """The augmentations that are in use.
+
+    >>> switched_on({"crop_flip": True, "randaugment": False, "mixup": 0.2})
+    'crop flip, mixup'
+    """
+    return ", ".join(name.replace("_", " ") for name, value in augment.items() if value) or "none"
+
+
+def dataset_title(data: Mapping[str, Any]) -> str:
+    """What the block `data` asks for, in words.
+
+    >>> dataset_title({"dataset": "cifar10"}), dataset_title({"dataset": "folder", "path": "my/flowers/"})
+    ('CIFAR-10', 'flowers')
+    """
+    titles = {"cifar10": "CIFAR-10", "digits": "handwritten digits"}
+    return titles.get(data["dataset"]) or Path(data["path"]).resolve().name
+
+
 def templates(autoescape: bool = False) -> Environment:
     """The templates beside the stages; a figure that one quotes and nobody gives is an error."""
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=autoescape,
         undefined=StrictUndefined,
@@ -107,6 +138,22 @@ def templates(autoescape: bool = False) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    for filter_ in (
+        percent,
+        share,
+        fixed,
+        signed,
+        points,
+        interval,
+        seconds,
+        setting,
+        leaves,
+        switched_on,
+        dataset_title,
+    ):
+        environment.filters[filter_.__name__] = filter_
+    environment.globals["backbones"] = BACKBONES
+    return environment
 
 
 def render_card(
@@ -123,19 +170,20 @@ def render_card(
     published: of stages.common.published.
     Raises jinja2.UndefinedError when a figure that the card quotes is absent.
     """
-    environment = templates()
-    for filter_ in (percent, share, fixed, signed, points, interval, seconds, setting, leaves):
-        environment.filters[filter_.__name__] = filter_
     summary = figures["summary"]
-    return environment.get_template("MODEL_CARD.md.j2").render(
-        **figures,
-        tables=tables,
-        freeze=freeze,
-        params=params,
-        variants=[{"name": variant, **summary[variant]} for variant in VARIANTS],
-        literature=published,
-        results_table=results_table(summary, figures["training"]),
-        percent=percent,
-        fixed=fixed,
-        points=points,
+    return (
+        templates()
+        .get_template("MODEL_CARD.md.j2")
+        .render(
+            **figures,
+            tables=tables,
+            freeze=freeze,
+            params=params,
+            variants=[{"name": variant, **summary[variant]} for variant in VARIANTS],
+            literature=published,
+            results_table=results_table(summary, figures["training"]),
+            percent=percent,
+            fixed=fixed,
+            points=points,
+        )
     )
