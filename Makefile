@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 PLOTS ?= show
+TO ?= mlflow
+REV ?= HEAD
 
-.PHONY: run test lint plots
+.PHONY: run test lint plots track
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experiment
@@ -17,6 +19,9 @@ test: $(VENV)/dev.stamp  ## the test suite, offline
 plots: $(VENV)/run.stamp  ## dvc plots as one page that needs no network; PLOTS="diff HEAD~1" compares
 	$(BIN)/python plots.py $(PLOTS)
 
+track: $(VENV)/track.stamp  ## the committed run, or REV=quickstart, to MLflow; TO=wandb to Weights & Biases
+	$(BIN)/python track.py $(TO) $(REV)
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,6 +31,10 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/track.stamp: requirements.txt requirements-track.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements-track.txt
 	touch $@
 
 $(VENV)/dev.stamp: requirements.txt requirements-dev.txt requirements-nodeps.txt | $(BIN)/python

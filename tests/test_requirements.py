@@ -18,6 +18,8 @@ NEVER_IMPORTED = {
     "onnxscript": "what torch.onnx.export translates with",
     "ruff": "the command",
 }
+FILES = ("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt", "requirements-track.txt")
+TRACK = ROOT / "track.py"
 DISTRIBUTIONS = packages_distributions()  # by the name that is imported
 
 
@@ -62,7 +64,7 @@ def unpinned(paths, pinned):
     missing = {}
     for path in paths:
         for package in imported(path):
-            if not {canonical(name) for name in DISTRIBUTIONS.get(package, [])} & pinned.keys():
+            if not {canonical(name) for name in DISTRIBUTIONS.get(package, [package])} & pinned.keys():
                 missing.setdefault(package, []).append(str(path.relative_to(ROOT)))
     return missing
 
@@ -72,22 +74,27 @@ def is_test(path):
 
 
 def test_every_library_that_the_code_imports_is_in_requirements_txt():
-    assert unpinned([path for path in sources() if not is_test(path)], pins("requirements.txt")) == {}
+    code = [path for path in sources() if not is_test(path) and path != TRACK]
+    assert unpinned(code, pins("requirements.txt")) == {}
+
+
+def test_what_track_py_alone_imports_is_in_requirements_track_txt():
+    assert unpinned([TRACK], pins("requirements.txt", "requirements-track.txt")) == {}
+    assert pins("requirements-track.txt").keys() - imported(TRACK) == set()
 
 
 def test_every_library_that_the_tests_import_is_in_a_requirements_file():
-    pinned = pins("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt")
+    pinned = pins("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt", "requirements-track.txt")
     assert unpinned([path for path in sources() if is_test(path)], pinned) == {}
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt"])
+@pytest.mark.parametrize("file", FILES)
 def test_every_pin_is_exact(file):
     assert [line for line in lines(file) if not re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+", line)] == []
 
 
 def test_nothing_is_pinned_twice():
-    files = ("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt")
-    assert [name for name, times in Counter(name for file in files for name in pins(file)).items() if times > 1] == []
+    assert [name for name, times in Counter(name for file in FILES for name in pins(file)).items() if times > 1] == []
 
 
 def test_what_is_in_requirements_txt_is_imported_by_more_than_the_tests():
