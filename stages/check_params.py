@@ -22,6 +22,8 @@ from stages.common.training import Common, ImageRecipe
 from stages.common.variants import Variant
 from stages.common.weights import Weights, require_bundled
 
+COARSEST = 2  # times that the network's input may be smaller than a picture: bilinear resizing sees the nearest pixels
+
 
 class Backbone(Block):
     name: BackboneName
@@ -60,6 +62,17 @@ def run(params: dict[str, Any], root: Path) -> None:
     }
     if checked.data.dataset == "folder":
         require_enough(checked.data, list_pictures(root / checked.data.path), asked)
+        if checked.data.side > COARSEST * checked.train.common.image_size:
+            raise Refusal(
+                f"params.yaml: data.side = {checked.data.side}: train.common.image_size = "
+                f"{checked.train.common.image_size} is less than half of it, and would skip pixels: lower the one or "
+                "raise the other"
+            )
+    if checked.data.dataset != "cifar10" and checked.corrupt_eval.cifar10c_dir is not None:
+        raise Refusal(
+            f"params.yaml: corrupt_eval.cifar10c_dir: its files are of CIFAR-10, and data.dataset = "
+            f"{checked.data.dataset}: set it to null"
+        )
     for key, images in asked.items():
         if images > checked.data.test:
             raise Refusal(f"params.yaml: {key} = {images}: there are {checked.data.test} test images (data.test)")

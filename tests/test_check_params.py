@@ -87,6 +87,47 @@ def test_a_bad_value_is_refused_in_one_line(tmp_path, key, value, line):
     assert not (tmp_path / "data").exists()
 
 
+def test_the_official_corrupted_files_are_refused_for_another_dataset(tmp_path):
+    params = changed("corrupt_eval.cifar10c_dir", "CIFAR-10-C")
+    params["data"] |= {"dataset": "digits", "train": 1000, "val": 400, "test": 360}
+    params["corrupt_eval"]["images"] = 360
+    with pytest.raises(Refusal, match="its files are of CIFAR-10, and data"):
+        run(params, tmp_path)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two classes of 40 empty files: check_params looks at names alone."""
+    for name in ("cat", "dog"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for number in range(40):
+            (tmp_path / "mine" / name / f"{number}.png").touch()
+    params = copy.deepcopy(PARAMS)
+    params["data"] |= {"dataset": "folder", "path": "mine", "train": 40, "val": 20, "test": 20}
+    for block, key in (("corrupt_eval", "images"), ("adversarial", "images"), ("gradcam", "faithfulness_images")):
+        params[block][key] = 20
+    return params
+
+
+def test_a_folder_of_pictures_is_listed_before_anything_runs(tmp_path, pictures):
+    run(pictures, tmp_path)
+    assert (tmp_path / "data/params.ok").exists()
+    pictures["data"]["train"] = 100
+    with pytest.raises(
+        Refusal, match=r"mine has 80 pictures of 2 classes.* these numbers work: dvc exp run -S "
+    ) as refusal:
+        run(pictures, tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_pictures_much_larger_than_the_network_s_input_are_refused(tmp_path, pictures):
+    pictures["data"]["side"] = 2 * pictures["train"]["common"]["image_size"]
+    run(pictures, tmp_path)
+    pictures["data"]["side"] += 1
+    with pytest.raises(Refusal, match=r"data.side = 129: train.common.image_size = 64 is less than half of it"):
+        run(pictures, tmp_path)
+
+
 @pytest.mark.parametrize("key", [f"train.{block}" for block in PARAMS["train"]] + list(PARAMS))
 def test_a_missing_block_is_refused_by_name(tmp_path, key):
     params = copy.deepcopy(PARAMS)

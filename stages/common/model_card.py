@@ -1,5 +1,6 @@
 """The model card: a template filled with what was measured. No figure is typed into it."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,15 @@ def switched_on(augment: Mapping[str, bool | float]) -> str:
     return ", ".join(name.replace("_", " ") for name, value in augment.items() if value) or "none"
 
 
+def plain(name: str) -> str:
+    """A name that a user chose, as Markdown that shows it and does nothing else.
+
+    >>> print(plain("a|b <i> *c*"))
+    a\\|b &lt;i> \\*c\\*
+    """
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", name.replace("&", "&amp;").replace("<", "&lt;"))
+
+
 def dataset_title(data: Mapping[str, Any]) -> str:
     """What the block `data` asks for, in words.
 
@@ -148,6 +158,7 @@ def templates(autoescape: bool = False) -> Environment:
         seconds,
         setting,
         leaves,
+        plain,
         switched_on,
         dataset_title,
     ):

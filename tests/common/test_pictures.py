@@ -91,11 +91,11 @@ def test_a_long_class_name_is_shortened_and_its_column_as_wide_as_it_needs():
     assert (names < 128).any() and (names[:, :2] == 255).all() and (names[:, -GAP:] == 255).all()
 
 
-@pytest.mark.parametrize("count", [2, 10, 30, 100])
+@pytest.mark.parametrize("count", [2, 10, 30])
 def test_the_figure_of_counts_has_room_for_every_class_name(count):
     classes = [f"$class {number} {'long ' * 9}$" for number in range(count)]
     figure = class_distribution({"train": np.arange(count), "val": np.arange(count)}, classes)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
     assert len(boxes) == count and min(box.x0 for box in boxes) >= 0
     assert all(above.y0 >= below.y1 for above, below in pairwise(boxes))

@@ -14,6 +14,7 @@ from stages.common.sources import CACHE, CIFAR10, cifar10_at_hand, load
 
 REAL_CIFAR10 = os.environ.get("CIFAR10_DIR")
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+TIMES = int(os.environ.get("FAULT_TIMES", 1))  # python -m faults takes more
 BATCH = 20  # images in each of the six small batches
 
 
@@ -144,7 +145,7 @@ class Hostile:
 
 def mutations(content, rng):
     """Contents that are not quite `content`: bits turned, cut off, left out, doubled, replaced."""
-    for _ in range(20):
+    for _ in range(20 * TIMES):
         start, length = (int(value) for value in rng.integers(1, len(content) // 2, 2))
         end = start + length
         turned = bytearray(content)
@@ -165,12 +166,16 @@ def _assert_is_refused_unread(root, name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["data_batch_1", "data_batch_5", "test_batch", "batches.meta"])
-def test_a_batch_changed_in_any_way_is_refused_by_name_and_never_unpickled(official, root, monkeypatch, name):
+def test_a_batch_changed_in_any_way_is_refused_by_name_and_never_unpickled(
+    official, root, monkeypatch, record_property, name
+):
     monkeypatch.setenv("CIFAR10_DIR", str(official))
     path = official / "cifar-10-batches-py" / name
-    for content in mutations(path.read_bytes(), np.random.default_rng(0)):
+    contents = list(mutations(path.read_bytes(), np.random.default_rng(0)))
+    for content in contents:
         path.write_bytes(content)
         _assert_is_refused_unread(root, name, monkeypatch)
+    record_property("refused by name, unread", len(contents))
 
 
 @pytest.mark.parametrize(
@@ -197,13 +202,17 @@ def test_a_folder_in_place_of_a_batch_is_refused(official, root, monkeypatch):
     _assert_is_refused_unread(root, "data_batch_3", monkeypatch)
 
 
-def test_an_archive_changed_in_any_way_is_refused_and_never_unpacked(official, archive, root, monkeypatch):
+def test_an_archive_changed_in_any_way_is_refused_and_never_unpacked(
+    official, archive, root, monkeypatch, record_property
+):
     given = root / "given" / archive.name
     given.parent.mkdir()
     monkeypatch.setenv("CIFAR10_DIR", str(given.parent))
-    for content in mutations(archive.read_bytes(), np.random.default_rng(0)):
+    contents = list(mutations(archive.read_bytes(), np.random.default_rng(0)))
+    for content in contents:
         given.write_bytes(content)
         _assert_is_refused_unread(root, archive.name, monkeypatch)
+    record_property("refused by name, unread", len(contents))
 
 
 def test_an_archive_of_the_right_files_beside_others_is_refused(official, archive, root, monkeypatch):
