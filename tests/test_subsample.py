@@ -56,6 +56,18 @@ def test_subsample_draws_small_pictures_and_counts_classes(root):
     assert rows[-1] == {"split": "test", "class": "class 9", "count": "4"}
 
 
+def test_the_augmentation_is_pictured_and_changes_no_split(root):
+    def written(augment):
+        subsample.run(PARAMS | {"train": {"common": {"augment": augment}}}, root)
+        splits = [(root / f"data/subset/{name}.npz").read_bytes() for name in ("train", "val", "test")]
+        return splits, (root / "plots/data/augmentation.png").read_bytes()
+
+    splits, picture = written({"crop_flip": True, "randaugment": False, "cutout": False})
+    same_splits, another_picture = written({"crop_flip": True, "randaugment": False, "cutout": True})
+    assert splits == same_splits
+    assert picture != another_picture
+
+
 def test_same_seed_same_bytes_and_another_seed_other_images(root):
     def outputs(seed):
         subsample.run(PARAMS | {"data": PARAMS["data"] | {"seed": seed}}, root)
