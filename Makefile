@@ -7,7 +7,7 @@ PLOTS ?= show
 TO ?= mlflow
 REV ?= HEAD
 
-.PHONY: run test lint plots track
+.PHONY: run test lint plots track ablation
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experiment
@@ -21,6 +21,9 @@ plots: $(VENV)/run.stamp  ## dvc plots as one page that needs no network; PLOTS=
 
 track: $(VENV)/track.stamp  ## the committed run, or REV=quickstart, to MLflow; TO=wandb to Weights & Biases
 	$(BIN)/python track.py $(TO) $(REV)
+
+ablation: $(VENV)/run.stamp  ## the augmentation and data-size studies as DVC experiments; a stopped one carries on
+	$(BIN)/python ablation.py
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

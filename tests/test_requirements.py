@@ -12,7 +12,6 @@ import pytest
 from tests.test_dvc_yaml import ROOT
 
 NEVER_IMPORTED = {
-    "dvc": "the command",
     "flask": "what moto's server answers with",
     "flask-cors": "what moto's server answers with",
     "onnxscript": "what torch.onnx.export translates with",

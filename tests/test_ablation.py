@@ -1,0 +1,275 @@
+"""The queue on a real git and DVC repository whose stages take no time."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import ablation
+from stages import check_params
+from stages.common.params import Refusal, read_params
+from tests.test_dvc_yaml import ROOT
+
+DVC_YAML = """
+stages:
+  check_params: {cmd: echo fine > params.ok, deps: [gallery.py], params: [{params.yaml: }], outs: [params.ok]}
+  features:
+    cmd: python toy.py features
+    deps: [toy.py, params.ok]
+    params: [data]
+    outs: [results/training/features.json]
+  train_full:
+    cmd: python toy.py training full
+    deps: [toy.py, train.py, results/training/features.json]
+    params: [train.full]
+    outs: [results/training/full.json]
+  calibrate:
+    matrix: {variant: [full]}
+    cmd: python toy.py calibration ${item.variant}
+    deps: [toy.py, "results/training/${item.variant}.json"]
+    outs: ["results/calibration/${item.variant}.json"]
+  corrupt_eval:
+    matrix: {variant: [full]}
+    cmd: python toy.py corruption ${item.variant}
+    deps: [toy.py, "results/calibration/${item.variant}.json"]
+    outs: ["results/corruption/${item.variant}.csv"]
+  gallery: {cmd: echo pictures, deps: [gallery.py], params: [gradcam]}
+"""
+PARAMS = """
+data: {train: 100, seed: 0}
+train:
+  common: {seed: 0}
+  full: {lr: 0.1, epochs: 1}
+gradcam: {images: 3}
+"""
+TOY = '''
+"""Stands in for every stage. A file `hold` beside the one that $LOG names lets no training at lr 0.2 go on."""
+import json, os, sys, time
+from pathlib import Path
+from ruamel.yaml import YAML
+
+stage, variant = sys.argv[1], (sys.argv[2:] or ["features"])[0]
+lr = 0.0
+if stage == "training":
+    lr = YAML(typ="safe", pure=True).load(Path("params.yaml"))["train"]["full"]["lr"]
+    log = Path(os.environ["LOG"])
+    with log.open("a") as file:
+        print(lr, file=file)
+    while lr == 0.2 and (log.parent / "hold").exists():
+        time.sleep(0.01)
+    if lr > 1:
+        sys.exit(f"train_full: lr = {lr} is too high")
+elif stage == "calibration":
+    lr = json.loads(Path("results/training/full.json").read_text())["lr"]
+scores = {"accuracy": 0.5 + lr, "ece": 0.1, "nll": 1.0, "brier": 1.0, "macro_f1": 0.5, "null": {"ece": {"upper": 0.02}}}
+interval = {"accuracy": {"low": 0.4 + lr, "high": 0.6 + lr}}
+row = {"variant": variant, "corruption": "fog", "group": "benchmark", "severity": 1, "accuracy": 0.4}
+row |= {"ece_before": 0.3, "ece_after": 0.2}
+content = {
+    "features": {"seconds": 2.0},
+    "training": {"train_seconds": 3.0, "lr": lr},
+    "calibration": {"temperature": 1.5, "before": scores, "after": scores, "intervals": interval},
+    "corruption": ",".join(row) + "\\n" + ",".join(map(str, row.values())) + "\\n",
+}[stage]
+path = Path("results", "training" if stage == "features" else stage, variant)
+path.parent.mkdir(parents=True, exist_ok=True)
+if stage == "corruption":
+    path.with_suffix(".csv").write_text(content)
+else:
+    path.with_suffix(".json").write_text(json.dumps(content))
+'''
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value")  # DVC's, of pygtrie
+TARGETS = ["calibrate@full", "corrupt_eval@full"]
+
+
+def study(*rates):
+    """One experiment for each learning rate."""
+    settings = {f"lr{rate}": (1, {"train.full.lr": rate}) for rate in rates}
+    return ablation.Study(("full",), {"data.train": 200}, settings)
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("committed") / "project"
+    folder.mkdir()
+    files = {"dvc.yaml": DVC_YAML, "params.yaml": PARAMS, "toy.py": TOY, "train.py": "", "gallery.py": "", "notes": ""}
+    for name, text in (files | {".gitignore": "/params.ok\n/results/\n/runs/\n/.cache/\n"}).items():
+        (folder / name).write_text(text)
+    call(folder, "git", "init", "--quiet")
+    call(folder, "git", "config", "user.email", "test@example.org")
+    call(folder, "git", "config", "user.name", "Test")
+    call(folder, "dvc", "init", "--quiet")
+    call(folder, "dvc", "config", "core.analytics", "false")
+    call(folder, "git", "add", "--all")
+    call(folder, "git", "commit", "--quiet", "--message", "Start")
+    return folder
+
+
+@pytest.fixture
+def project(committed, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    return Path(shutil.copytree(committed, tmp_path / "project"))
+
+
+def call(folder, *command):
+    environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    return subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def trained(project):
+    """The learning rates of the trainings that started since the last call."""
+    log = project.parent / "log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return [float(line) for line in lines]
+
+
+def run(project, *rates):
+    return ablation.run_study(project, "augmentation", study(*rates))
+
+
+def table(project):
+    with (project / "ablation/augmentation.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def name_of_first(project):
+    return ablation.identities(project, ablation.experiments("augmentation", study(0.2)), TARGETS)[0]
+
+
+@pytest.fixture
+def signals():
+    """The handlers as they were, once the test has ended."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_a_queue_that_was_stopped_carries_on_where_it_was(project, monkeypatch, signals, capsys):
+    hold, log, over = project.parent / "hold", project.parent / "log", threading.Event()
+    hold.touch()
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(sys, "argv", ["ablation.py"])
+    monkeypatch.setattr(ablation, "STUDIES", {"augmentation": study(0.1, 0.2)})
+
+    def stop_in_the_second():
+        while not over.wait(0.02):
+            if log.exists() and "0.2" in log.read_text():
+                return os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_in_the_second).start()
+    with pytest.raises(SystemExit) as ended:
+        ablation.main(ablation.run)
+    over.set()
+    output, errors = capsys.readouterr()
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert errors == "ablation: ended by SIGTERM; the next run does what is missing\n"
+    assert "augmentation: 2 experiments, 0 of them finished before\n" in output
+    assert trained(project) == [0.1, 0.2]
+    assert list((project / ".dvc/tmp/exps/standalone").glob("tmp*")) == []
+
+    hold.unlink()
+    assert run(project, 0.1, 0.2) == []
+    assert trained(project) == [0.2]
+    assert "2 experiments, 1 of them finished before" in capsys.readouterr().out
+    assert call(project, "git", "status", "--porcelain") == "?? ablation/\n"
+    assert table(project)[1] == {
+        "setting": "lr0.2",
+        "seed": "0",
+        "train_images": "200",
+        "variant": "full",
+        "accuracy": "0.7",
+        "accuracy_low": "0.6",
+        "accuracy_high": "0.8",
+        "ece_before": "0.1",
+        "ece_after": "0.1",
+        "ece_null_upper": "0.02",
+        "corrupted_accuracy": "0.4",
+        "corrupted_ece_after": "0.2",
+        "train_seconds": "5.0",
+    }
+    with Image.open(project / "ablation/augmentation.png") as picture:
+        assert picture.width > 1000
+
+    before = table(project)
+    call(project, "git", "add", "--all")
+    call(project, "git", "commit", "--quiet", "--message", "The study")
+    assert run(project, 0.1, 0.2) == []
+    assert trained(project) == []
+    assert table(project) == before
+
+    shutil.rmtree(project / ".dvc/cache")
+    with pytest.raises(Refusal, match=r"^what augmentation-lr0\.1-0-\w+ measured is no longer in DVC's cache"):
+        run(project, 0.1, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("train.py", "", "better = True"),
+        ("params.yaml", "epochs: 1", "epochs: 2"),
+        ("dvc.yaml", "toy.py calibration", "-I toy.py calibration"),
+        ("dvc.yaml", "params: [data]", "params: [data, gradcam]"),
+    ],
+)
+def test_a_change_of_what_an_experiment_is_made_of_gives_it_another_name(project, file, old, new):
+    before = name_of_first(project)
+    change(project / file, old, new)
+    after = name_of_first(project)
+    assert after != before
+    assert after.startswith("augmentation-lr0.2-0-")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("notes", "", "more"),
+        ("gallery.py", "", "other = True"),
+        ("params.yaml", "images: 3", "images: 4"),
+        ("params.yaml", "lr: 0.1", "lr: 0.5"),  # every experiment has its own
+        ("dvc.yaml", "echo pictures", "echo none"),
+    ],
+)
+def test_a_change_of_anything_else_leaves_it_finished(project, file, old, new):
+    before = name_of_first(project)
+    change(project / file, old, new)
+    assert name_of_first(project) == before
+
+
+def change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_failed_experiment_is_named_in_a_line_and_the_rest_go_on(project, monkeypatch, capsys):
+    monkeypatch.setattr(ablation, "STUDIES", {"augmentation": study(5.0, 0.3)})
+    with pytest.raises(Refusal, match=r"^1 of the experiments failed, .*: augmentation-lr5\.0-0-\w+$"):
+        ablation.run({}, project)
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(" 1 of 2"))
+    assert "failed: train_full: lr = 5.0 is too high (all of it in " in line
+    assert Path(line.split(" in ")[-1].rstrip(")")).exists()
+    assert [row["setting"] for row in table(project)] == ["lr0.3"]
+
+
+def test_an_unknown_study_is_refused():
+    with pytest.raises(Refusal, match="there is no study dropout: there are augmentation, data_size"):
+        ablation.run({}, Path(), "dropout")
+
+
+@pytest.mark.parametrize("name", ablation.STUDIES)
+def test_every_experiment_that_is_declared_passes_the_check_of_parameters(tmp_path, name):
+    params = read_params(ROOT / "params.yaml")
+    experiments = ablation.experiments(name, ablation.STUDIES[name])
+    for experiment in experiments:
+        check_params.run(ablation.changed(params, experiment.changes), tmp_path)
+    assert len({experiment.label for experiment in experiments}) == len(experiments)
+    assert ablation.FIGURES[name]
