@@ -30,8 +30,9 @@ SMALL = {
 
 
 def call(folder, *command):
-    """What `command` prints, run in `folder` with this Python first on the path."""
-    environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    """What `command` prints, run in `folder` with this Python first on the path and the network forbidden to it."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT / "tests/offline")}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
