@@ -1,8 +1,8 @@
 """Attack a variant, `fc`, say, with changes that are hard to see, and check that the attacks work.
 
 Reads models/{variant}.safetensors, the temperature in results/calibration/{variant}.json and data/subset/test.npz.
-Writes results/adversarial/{variant}.csv: the accuracy on clean images, then per epsilon (in 1/255, on the 32x32 pixels)
-under random noise, FGSM and PGD; and {variant}.json: PGD's steps, and what must hold, as passed or failed.
+Writes results/adversarial/{variant}.csv: the accuracy on clean images, then per epsilon, in 1/255, under random noise,
+FGSM and PGD; and {variant}.json: PGD's steps, and what must hold, as passed or failed.
 Params: adversarial.
 """
 

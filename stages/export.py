@@ -1,7 +1,7 @@
 """Export the published variant with its temperature to ONNX, and check the file against torch on every test image.
 
 Reads models/{freeze}.safetensors, data/subset and the temperature in results/calibration/{freeze}.json. Writes
-models/model.onnx (uint8 images (N, 32, 32, 3) in; calibrated probabilities and logits (N, C) out; what a user of the
+models/model.onnx (uint8 images (N, H, W, 3) in; calibrated probabilities and logits (N, C) out; what a user of the
 file needs to know in its metadata) and results/export.json (parity figures).
 Params: freeze.
 """

@@ -1,6 +1,6 @@
 """Adversarial images: the worst that a small change of every pixel can do to a classifier.
 
-An attack may change each of an image's 32x32x3 values by at most epsilon of 255, and what it returns is uint8: an image
+An attack may change each of an image's stored values by at most epsilon of 255, and what it returns is uint8: an image
 that a file could hold. The attacked function is the whole classifier, resizing and normalisation inside.
 
 Every attack raises the margin, the best wrong logit minus the right one, and not the cross-entropy: in float32 that
@@ -28,7 +28,7 @@ STEP = 2  # of 255: what a step of PGD changes a value by, or half of epsilon wh
 class Adversarial(Block):
     """`adversarial`: how many images are attacked, and how hard."""
 
-    images: Annotated[int, Field(ge=10)]
+    images: Annotated[int, Field(ge=10, le=1_000_000)]
     epsilons: Annotated[list[Annotated[int, Field(ge=1, le=255)]], Field(min_length=1)]  # of 255
     steps: Annotated[int, Field(ge=1, le=1000)]  # of projected gradient descent
     seed: Seed

@@ -113,7 +113,7 @@ class CorruptEval(Block):
     """`corrupt_eval`: what the models are tried on."""
 
     corruptions: Annotated[list[Literal[*CORRUPTIONS]], Field(min_length=1)]
-    images: Annotated[int, Field(ge=10)]  # of the test split, each once per corruption and severity
+    images: Annotated[int, Field(ge=10, le=1_000_000)]  # of the test split, each once per corruption and severity
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     cifar10c_dir: str | None
 
