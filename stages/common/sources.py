@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,10 +60,25 @@ def _cifar10(root: Path) -> Raw:
         if not check_integrity(archive, CIFAR10.tgz_md5):
             _download(archive)
     with TemporaryDirectory(dir=cache) as unpacked:
-        with tarfile.open(archive) as tar:
-            tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later have it
-            tar.extractall(unpacked)
+        _unpack(archive, Path(unpacked))
         return _batches(Path(unpacked))
+
+
+def _files() -> list[tuple[str, str]]:
+    """Every file of the published folder and its md5."""
+    return [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Copy the batches out of the archive, and nothing else: names and links in an archive can point anywhere."""
+    (folder / CIFAR10.base_folder).mkdir()
+    wanted = {f"{CIFAR10.base_folder}/{name}": name for name, _ in _files()}
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.isfile() and member.name in wanted:
+                target = folder / CIFAR10.base_folder / wanted[member.name]
+                with tar.extractfile(member) as packed, target.open("wb") as file:
+                    shutil.copyfileobj(packed, file)
 
 
 def _addresses() -> list[str]:
@@ -78,7 +94,7 @@ def _download(archive: Path) -> None:
 
 def _batches(folder: Path) -> Raw:
     """The batches under `folder`; torchvision checks every file's md5 before it unpickles, and we name the bad one."""
-    for name, md5 in (*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])):
+    for name, md5 in _files():
         _require_whole(folder / CIFAR10.base_folder / name, md5)
     train, test = CIFAR10(folder, train=True), CIFAR10(folder, train=False)
     return Raw(
