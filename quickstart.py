@@ -78,7 +78,8 @@ def copy_results(root: Path) -> Path:
     archive = subprocess.check_output(["git", "archive", ref, "metrics", "plots", "MODEL_CARD.md"])
     folder = root / "runs" / NAME
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
+        files.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later have it
+        files.extractall(folder)
     return folder.relative_to(root)
 
 

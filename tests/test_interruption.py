@@ -12,18 +12,15 @@ import time
 import pytest
 
 from stages import download, features, subsample
+from stages.common.params import read_params
 from tests.test_dvc_yaml import ROOT
 
-RECIPE = {"epochs": 3, "lr": 0.02, "weight_decay": 0.0005, "label_smoothing": 0.0}
-PARAMS = {
-    "data": {"dataset": "digits", "train": 100, "val": 40, "test": 40, "seed": 0},
-    "backbone": {"weights": "none", "head": {"hidden": [16], "dropout": 0.3}},
-    "train": {
-        "common": {"image_size": 32, "views": 2, "batch_size": 20, "seed": 0, "probe": RECIPE},
-        "layer4": RECIPE,
-        "full": RECIPE,
-    },
-}
+PARAMS = read_params(ROOT / "params.yaml")
+PARAMS["data"] |= {"dataset": "digits", "train": 100, "val": 40, "test": 40}
+PARAMS["backbone"] = {"name": "resnet18", "weights": "none", "head": {"hidden": [16], "dropout": 0.3}}
+PARAMS["train"]["common"] |= {"image_size": 32, "views": 2, "batch_size": 20}
+for recipe in (PARAMS["train"]["common"]["probe"], PARAMS["train"]["layer4"], PARAMS["train"]["full"]):
+    recipe |= {"epochs": 3, "lr": 0.02}
 
 
 @pytest.fixture(scope="module")

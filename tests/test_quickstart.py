@@ -60,4 +60,5 @@ def test_the_small_sizes_fit_their_datasets():
     from stages.common.datasets import Data
 
     for dataset, sizes in quickstart.SIZES.items():
-        Data(dataset=dataset, seed=0, **{key.removeprefix("data."): count for key, count in sizes.items()})
+        counts = {key.removeprefix("data."): count for key, count in sizes.items()}
+        Data(dataset=dataset, path="pictures", side=64, seed=0, **counts)
