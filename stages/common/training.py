@@ -61,29 +61,32 @@ class Batches:
 
 def over_views(train: Examples, batch_size: int) -> Batches:
     """Each example in a random one of its views. inputs: float16 (views, N, ...)."""
-    examples, labels = _resident(train.inputs), _resident(train.labels)
+    examples, labels = _at_hand(train.inputs), _at_hand(train.labels)
 
     def take(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         view = torch.randint(len(examples), index.shape, generator=generator)
-        return examples[view, index].float(), labels[index]
+        return examples[view, index].to(device()).float(), labels[index].to(device())
 
     return Batches(take, len(labels), batch_size)
 
 
 def over_images(train: Examples, batch_size: int, augment: BatchAugment) -> Batches:
     """Each image freshly augmented. inputs: uint8 (N, H, W, 3); labels: every class occurs."""
-    images, labels = _resident(train.inputs), _resident(train.labels)
+    images, labels = _at_hand(train.inputs), _at_hand(train.labels)
     classes = int(train.labels.max()) + 1
 
     def take(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        views = augmented(images[index], augment, generator)
-        return mixed(views, labels[index], augment, classes, generator)
+        views = augmented(images[index].to(device()), augment, generator)
+        return mixed(views, labels[index].to(device()), augment, classes, generator)
 
     return Batches(take, len(labels), batch_size)
 
 
-def _resident(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(array).to(device())
+def _at_hand(array: np.ndarray) -> Tensor:
+    """On the GPU, if it fills no more than half of what is free there; else where it is, in memory or in its file."""
+    tensor = torch.from_numpy(array)
+    fits = torch.cuda.is_available() and array.nbytes <= torch.cuda.mem_get_info()[0] / 2
+    return tensor.to(device()) if fits else tensor
 
 
 def fit(

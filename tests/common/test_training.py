@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from stages.common import training
 from stages.common.augment import BatchAugment, pad_crop_flip
 from stages.common.checkpoints import Checkpoints
 from stages.common.examples import Examples, halves
@@ -210,6 +211,24 @@ def test_over_views_mixes_the_views_of_the_right_example():
     ((inputs, labels),) = over_views(examples, 50).epoch(torch.Generator().manual_seed(0))
     assert torch.equal(inputs[:, 0] % 100, labels.float())
     assert {0, 100} == set((inputs[:, 0] - labels).tolist())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU they are copied there, where they fit")
+def test_cached_views_are_read_from_their_file_when_a_batch_needs_them(tmp_path):
+    file = np.lib.format.open_memmap(tmp_path / "views.npy", "w+", np.float16, (1, 50, 3))
+    cached = np.load(tmp_path / "views.npy", mmap_mode="c")
+    epoch = over_views(Examples(cached, np.arange(50)), 25).epoch(torch.Generator().manual_seed(0))
+    assert next(epoch)[0].sum() == 0
+    file[:] = 1
+    assert next(epoch)[0].sum() == 25 * 3
+
+
+@pytest.mark.parametrize(("free", "where"), [(1600, "meta"), (1599, "cpu")])
+def test_examples_go_to_the_gpu_where_they_fill_half_of_it_at_most(monkeypatch, free, where):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 10**6))
+    monkeypatch.setattr(training, "device", lambda: torch.device("meta"))
+    assert training._at_hand(np.zeros(100)).device.type == where
 
 
 def test_over_images_crops_and_flips_by_the_draws_that_follow_the_shuffle(images):
