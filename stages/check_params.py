@@ -55,6 +55,12 @@ def run(params: dict[str, Any], root: Path) -> None:
     checked = parse(params, "", Params)
     require_bundled(checked.backbone.name, checked.backbone.weights)
     require_map(checked.gradcam.layer, checked.train.common.image_size)
+    shared = min(checked.train.common.batch_size, checked.data.train, checked.data.val // 2)
+    if checked.train.full.processes > shared:
+        raise Refusal(
+            f"params.yaml: train.full.processes = {checked.train.full.processes}: there are {shared} images to share "
+            "(train.common.batch_size, data.train or half of data.val)"
+        )
     asked = {
         "corrupt_eval.images": checked.corrupt_eval.images,
         "adversarial.images": checked.adversarial.images,

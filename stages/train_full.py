@@ -10,6 +10,7 @@ from pathlib import Path
 from stages.common.checkpoints import Checkpoints
 from stages.common.datasets import class_names, load_split
 from stages.common.device import make_deterministic
+from stages.common.distributed import from_leader, in_processes, leads
 from stages.common.examples import Examples, halves
 from stages.common.features import load_features
 from stages.common.model import Head, pretrained, trainable
@@ -23,11 +24,15 @@ def run(params: dict, root: Path) -> None:
     head = parse(params, "backbone.head", Head)
     common = parse(params, "train.common", Common)
     recipe = parse(params, "train.full", ImageRecipe)
+    in_processes(recipe.processes, learn, head, common, recipe, root)
+
+
+def learn(head: Head, common: Common, recipe: ImageRecipe, root: Path) -> None:
     make_deterministic(common.seed)
     backbone = root / "data/backbone/weights.safetensors"
     model = pretrained(backbone, head, class_names(root), common.image_size)
     subset = [root / f"data/subset/{split}.npz" for split in ("train", "val")]
-    checkpoints = Checkpoints(root, "full", [head, common, recipe], [backbone, *subset])
+    checkpoints = from_leader(lambda: Checkpoints(root, "full", [head, common, recipe], [backbone, *subset]))
     train, val, test = load_features(root, "pooled")
     selection, calibration = halves(val)
 
@@ -38,8 +43,9 @@ def run(params: dict, root: Path) -> None:
     selection, calibration = halves(val)
     batches = over_images(train, common.batch_size, recipe.augment)
     curve += fit(trainable(model, "full"), batches, selection, recipe, common.seed, "full", checkpoints)
-    save_training(root, "full", model, model, calibration, test, curve)
-    checkpoints.remove()
+    if leads():
+        save_training(root, "full", model, model, calibration, test, curve)
+        checkpoints.remove()
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, O
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stages.common.device import autocast
+from stages.common.distributed import processes, replicated, share
 from stages.common.model import lr_groups
 from stages.common.params import Block
+from stages.common.whole_batch import whole_batch
 
 WARMUP = {"onecycle": 0.2, "cosine": 0.05}  # share of the steps in which the learning rate rises
 START = 1 / 25  # of the highest learning rate, in the first step
@@ -46,6 +48,7 @@ class Learner:
         if recipe.ema:
             self._average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
         self.judged = self._average.module if recipe.ema else network
+        self._replica = replicated(network)
 
     @property
     def lr(self) -> float:
@@ -53,10 +56,17 @@ class Learner:
         return self._schedule.get_last_lr()[0]
 
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """targets: int64 classes (B,), or their shares (B, C). Returns the mean loss, before the step."""
-        with autocast():
-            logits = self._network(inputs).float()
-            loss = F.cross_entropy(logits, targets, label_smoothing=self._recipe.label_smoothing)
+        """targets: int64 classes (B,), or their shares (B, C). Returns the mean loss, before the step.
+
+        Where several processes share the batch, each is given all of it and learns from its own rows; the loss is then
+        its part of the mean, which is the average of all parts.
+        """
+        count = len(targets)
+        own = share(count)
+        with autocast(), whole_batch(count):
+            logits = self._replica(inputs[own]).float()
+            loss = F.cross_entropy(logits, targets[own], label_smoothing=self._recipe.label_smoothing)
+            loss = loss * (processes() * len(logits) / count)
         self._optimizer.zero_grad()
         loss.backward()
         if self._recipe.clip:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from stages.common.device import device, has_native_bf16
+from stages.common.distributed import processes
 from stages.common.examples import Examples
 from stages.common.model import Classifier, save_classifier
 from stages.common.predict import predict
@@ -46,7 +47,7 @@ def save_training(
         "train_seconds": sum(row["seconds"] for row in curve),
         "epoch_seconds": [row["seconds"] for row in curve],
         "trainable_parameters": sum(parameter.numel() for parameter in part.parameters()),
-        "device": hardware(),
+        "device": f"{processes()} x {hardware()}" if processes() > 1 else hardware(),
         "precision": "bfloat16" if has_native_bf16() else "float32",
     }
     (folder / f"{variant}.json").write_text(json.dumps(cost, indent=2) + "\n")

@@ -29,7 +29,8 @@ def main(run: Callable[..., None], *args: str) -> None:
         signal.signal(number, _end)
     try:
         params = read_params(root / "params.yaml")
-        with only_one(root, name):
+        rank = os.environ.get("RANK", "0")  # of the processes that torchrun started, all of them at this stage
+        with only_one(root, name if rank == "0" else f"{name}-{rank}"):
             run(params, root, *args)
     except (Refusal, OSError) as fault:
         sys.exit(f"{name}: {fault}")

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from stages.common.augment import Augment, BatchAugment, augmented, mixed
 from stages.common.checkpoints import Checkpoints
 from stages.common.device import device
+from stages.common.distributed import averaged, from_leader, joined, leads, share
 from stages.common.examples import Examples
 from stages.common.features import Views
 from stages.common.model import ImageSize
@@ -26,6 +27,7 @@ class ImageRecipe(Recipe):
     """The recipe of a training over images, which can be augmented anew in every epoch."""
 
     augment: BatchAugment
+    processes: Annotated[int, Field(ge=1, le=1024)]  # that share every batch
 
 
 class Common(Block):
@@ -101,7 +103,8 @@ def fit(
     """Train `network`; leave it with the weights, averaged where the recipe says so, of its best epoch.
 
     selection: what judges every epoch; the best has the highest accuracy, the later of equals. A phase that
-    `checkpoints` knows goes on from its last finished epoch, and ends as if it had never been interrupted.
+    `checkpoints` knows goes on from its last finished epoch, and ends as if it had never been interrupted. Processes
+    that share a training all call this with the same arguments; `checkpoints` are the leader's.
     Returns the learning curve, a row per epoch: phase, epoch, lr, train_loss, val_loss, val_accuracy, seconds.
     """
     network.to(device())
@@ -109,7 +112,7 @@ def fit(
     learner = Learner(network, recipe, recipe.epochs * len(batches))
     curve: list[dict] = []
     best: dict[str, Tensor] = {}
-    if saved := checkpoints.load(phase):
+    if saved := from_leader(lambda: checkpoints.load(phase)):
         curve, best = saved["curve"], saved["best"]
         learner.load_state_dict(saved["learner"])
         generator.set_state(saved["generator"])
@@ -131,7 +134,8 @@ def fit(
         if row["val_accuracy"] >= max(row["val_accuracy"] for row in curve):
             best = {name: tensor.clone() for name, tensor in learner.judged.state_dict().items()}
         random = {"generator": generator.get_state(), "random": _global_random_state()}
-        checkpoints.save(phase, {"curve": curve, "best": best, "learner": learner.state_dict(), **random})
+        if leads():
+            checkpoints.save(phase, {"curve": curve, "best": best, "learner": learner.state_dict(), **random})
     network.load_state_dict(best)
     return curve
 
@@ -144,20 +148,20 @@ def _out_of_patience(curve: list[dict], recipe: Recipe) -> bool:
 
 
 def _global_random_state() -> list[Tensor]:
-    """What dropout draws from: the CPU's generator, then each GPU's."""
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
+    """What dropout draws from: the CPU's generator, then this process's GPU's."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
 
 
 def _set_global_random_state(states: list[Tensor]) -> None:
-    cpu, *gpus = states
+    cpu, *gpu = states
     torch.set_rng_state(cpu)
-    if gpus:
-        torch.cuda.set_rng_state_all(gpus)
+    for state in gpu:
+        torch.cuda.set_rng_state(state)
 
 
 def judge(network: nn.Module, examples: Examples) -> tuple[float, float]:
     """Mean cross-entropy in nats and accuracy in [0, 1]."""
-    logits = torch.from_numpy(predict(network, examples.inputs))
+    logits = torch.from_numpy(joined(predict(network, examples.inputs[share(len(examples.labels))])))
     targets = torch.from_numpy(examples.labels)
     accuracy = (logits.argmax(1) == targets).double().mean()
     return F.cross_entropy(logits, targets).item(), accuracy.item()
@@ -166,5 +170,5 @@ def judge(network: nn.Module, examples: Examples) -> tuple[float, float]:
 def _train_epoch(network: nn.Module, batches: Batches, generator: torch.Generator, learner: Learner) -> float:
     """One pass over the training examples. Returns their mean loss."""
     network.train()
-    epoch = tqdm(batches.epoch(generator), total=len(batches), leave=False, disable=None)
-    return torch.stack([learner.step(inputs, targets) for inputs, targets in epoch]).mean().item()
+    epoch = tqdm(batches.epoch(generator), total=len(batches), leave=False, disable=None if leads() else True)
+    return averaged(torch.stack([learner.step(inputs, targets) for inputs, targets in epoch])).mean().item()

@@ -72,6 +72,14 @@ def test_a_signal_ends_a_script_with_one_line(start, number):
     assert process.returncode == 128 + number
 
 
+def test_processes_that_torchrun_started_do_not_refuse_each_other(start, monkeypatch):
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert start("wait").stdout.readline() == "working\n"
+    second = start("wait")
+    assert "is at it already" in second.communicate()[1]
+
+
 def test_a_second_writer_is_refused_by_the_pid_of_the_first(start):
     first = start("wait")
     first.stdout.readline()

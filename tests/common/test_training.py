@@ -127,7 +127,8 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(train, fresh, epo
 def test_a_training_over_augmented_and_mixed_images_that_was_killed_ends_as_if_it_had_not_been(fresh, images):
     examples = Examples(images, np.arange(40) % 3)
     augment = BatchAugment(crop_flip=True, randaugment=True, cutout=True, mixup=0.2, cutmix=1.0)
-    recipe = ImageRecipe(**(RECIPE.model_dump() | KNOBS | {"epochs": 4, "lr": 0.01, "augment": augment.model_dump()}))
+    knobs = KNOBS | {"epochs": 4, "lr": 0.01, "augment": augment, "processes": 1}
+    recipe = ImageRecipe(**(RECIPE.model_dump() | knobs))
 
     def run(seed, checkpoints):
         torch.manual_seed(seed)
