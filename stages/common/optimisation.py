@@ -16,6 +16,7 @@ from stages.common.params import Block
 from stages.common.whole_batch import whole_batch
 
 WARMUP = {"onecycle": 0.2, "cosine": 0.05}  # share of the steps in which the learning rate rises
+SHORTEST = 6  # steps of a schedule; where there are fewer, it ends early. OneCycleLR divides by zero at 5.
 START = 1 / 25  # of the highest learning rate, in the first step
 MOMENTUM = 0.9
 
@@ -43,7 +44,7 @@ class Learner:
         self._network = network
         self._recipe = recipe
         self._optimizer = _optimizer(network, recipe)
-        self._schedule = _schedule(self._optimizer, recipe.schedule, max(2, steps))
+        self._schedule = _schedule(self._optimizer, recipe.schedule, max(SHORTEST, steps))
         self._average = None
         if recipe.ema:
             self._average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)

@@ -182,3 +182,9 @@ def test_label_smoothing_goes_on_top_of_the_shares_of_mixed_labels():
 def test_a_recipe_that_cannot_train_is_refused(field, value):
     with pytest.raises(ValueError, match=field):
         Recipe(**(RECIPE.model_dump() | {field: value}))
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_a_training_may_be_of_a_few_steps(schedule, steps):
+    assert max(rates(recipe(schedule=schedule), steps)) <= RECIPE.lr * (1 + 1e-9)
