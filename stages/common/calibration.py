@@ -40,8 +40,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The T that minimises the mean negative log-likelihood of `labels` under softmax(logits / T).
 
     logits: (N, C); labels: (N,), integers in [0, C). The likelihood is concave in 1 / T, so the best T is where its
-    slope crosses zero: a bracketed search on log T in float64, which cannot diverge.
-    Raises Refusal when no T within [LOWEST, HIGHEST] is best.
+    slope crosses zero: a bracketed search on log T in float64, which cannot diverge. It is 1, no change, where there is
+    nothing to fit to: all labels told apart so well that a T below LOWEST would be best, or all logits equal.
+    Raises Refusal when no T up to HIGHEST is best.
     """
     below_top = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     of_label = below_top[np.arange(len(labels)), labels]
@@ -52,10 +53,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return float((expected - of_label).mean())
 
     if slope(log(LOWEST)) <= 0:
-        raise Refusal(
-            f"the best temperature for these {len(labels)} validation images is below {LOWEST}, as happens when all "
-            "are classified right and nothing is left to fit to: give it more images (data.val)"
-        )
+        return 1.0
     if slope(log(HIGHEST)) >= 0:
         raise Refusal(
             f"the best temperature for these {len(labels)} validation images is above {HIGHEST}, as happens when the "

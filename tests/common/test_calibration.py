@@ -81,10 +81,9 @@ def test_two_classes_have_the_temperature_of_the_odds():
 
 
 @pytest.mark.parametrize("margin", [1, 5, 3e38])
-def test_logits_that_are_always_right_are_refused(margin):
+def test_logits_that_are_always_right_leave_nothing_to_fit_and_stay_as_they_are(margin):
     logits = margin * np.eye(3, dtype=np.float32)
-    with pytest.raises(Refusal, match=f"for these 3 validation images is below {LOWEST}.*data.val"):
-        fit_temperature(logits, np.arange(3))
+    assert fit_temperature(logits, np.arange(3)) == 1
 
 
 @pytest.mark.parametrize("margin", [1, 5, 3e38])
@@ -94,9 +93,8 @@ def test_logits_that_are_always_wrong_are_refused(margin):
         fit_temperature(logits, np.array([1, 2, 0]))
 
 
-def test_logits_that_are_all_equal_are_refused():
-    with pytest.raises(Refusal):
-        fit_temperature(np.ones((3, 10), dtype=np.float32), np.arange(3))
+def test_logits_that_are_all_equal_stay_as_they_are():
+    assert fit_temperature(np.ones((3, 10), dtype=np.float32), np.arange(3)) == 1
 
 
 def test_softmax_of_extreme_float32_logits_is_finite():
