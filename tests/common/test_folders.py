@@ -31,3 +31,11 @@ def test_whole_folder_leaves_the_old_one_when_the_block_fails(tmp_path):
         raise OSError("disk full")
     assert _names(tmp_path) == ["raw"]
     assert _names(tmp_path / "raw") == ["old"]
+
+
+def test_whole_folder_removes_what_a_killed_process_left_of_an_earlier_one(tmp_path):
+    (tmp_path / ".raw-k1ll3d/raw").mkdir(parents=True)
+    (tmp_path / ".rawest-other").mkdir()
+    with whole_folder(tmp_path / "raw"):
+        pass
+    assert _names(tmp_path) == [".rawest-other", "raw"]
