@@ -16,8 +16,9 @@ from stages.common.params import Block, Seed
 
 Dataset = Literal["cifar10", "digits", "folder"]
 SplitName = Literal["train", "val", "test"]
-Count = Annotated[int, Field(ge=2)]  # stratified: at least one image of each class, of which there are two or more
-FolderPath = Annotated[str, Field(min_length=1)]
+# Stratified: at least one image of each class, of which there are two or more.
+Count = Annotated[int, Field(ge=2, le=10_000_000)]
+FolderPath = Annotated[str, Field(min_length=1, max_length=4096)]
 Side = Annotated[int, Field(ge=16, le=256)]  # pixels
 
 POOLS = {"cifar10": (50_000, 10_000), "digits": (1_437, 360)}  # images that there are to train and to test on

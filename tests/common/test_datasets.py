@@ -39,6 +39,8 @@ def test_a_folder_may_have_any_number_of_images_as_far_as_is_known_here():
             "params.yaml: data.val = 5000: data.train + data.val = 60000: cifar10 has 50000 training images",
         ),
         ({"test": 10_001}, "params.yaml: data.test = 10001: cifar10 has 10000 test images"),
+        ({"dataset": "folder", "train": 10**9}, "data.train = 1000000000: input should be less than or equal to"),
+        ({"path": 5000 * "a"}, "string should have at most 4096 characters"),
         ({"dataset": "digits", "train": 1200}, "data.train + data.val = 6200: digits has 1437 training images"),
         ({"dataset": "digits", "train": 1200, "val": 237}, "data.test = 10000: digits has 360 test images"),
         ({"train": 9}, "data.train = 9: cifar10 has 10 classes, and each needs an image"),
