@@ -93,10 +93,10 @@ STUDIES = {
         VARIANTS,
         CORRUPTED,
         {
-            "1k": images(1000, seeds=2, common_probe=40, fc=100, layer4=20, full=16),
-            "2k": images(2000, seeds=1, common_probe=30, fc=80, layer4=16, full=10),
-            "5k": images(5000, seeds=1, common_probe=20, fc=60, layer4=12, full=6),
-            "10k": images(10000, seeds=1, common_probe=10, fc=40, layer4=8, full=4),
+            "1k": images(1000, seeds=2, common_probe=40, fc=100, layer4=20, full=16, scratch=80),
+            "2k": images(2000, seeds=1, common_probe=30, fc=80, layer4=16, full=10, scratch=50),
+            "5k": images(5000, seeds=1, common_probe=20, fc=60, layer4=12, full=6, scratch=30),
+            "10k": images(10000, seeds=1, common_probe=10, fc=40, layer4=8, full=4, scratch=24),
             "45k": (1, {}),  # as committed: its trainings come from the run cache
         },
     ),
@@ -158,7 +158,7 @@ def experiments(name: str, study: Study) -> list[Experiment]:
             f"{name}-{setting}-{seed}",
             setting,
             seed,
-            {**study.shared, **changes, "data.seed": seed, "train.common.seed": seed},
+            {**study.shared, **changes, "data.seed": seed, "train.common.seed": seed, "train.scratch.seed": seed},
         )
         for setting, (seeds, changes) in study.settings.items()
         for seed in range(seeds)

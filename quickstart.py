@@ -25,6 +25,7 @@ SHORT = {
     "train.fc.epochs": 10,
     "train.layer4.epochs": 3,
     "train.full.epochs": 2,
+    "train.scratch.epochs": 4,
     "corrupt_eval.images": 40,
     "adversarial.images": 20,
     "gradcam.faithfulness_images": 10,
@@ -45,7 +46,7 @@ def main() -> None:
         sys.exit("quickstart: the experiment did not finish; its last lines above say why")
     folder = copy_results(root)
     summary, training = (json.loads((folder / f"metrics/{name}.json").read_text()) for name in ("summary", "training"))
-    print(f"\nThe three variants on {dataset}, at a small size:\n\n{plain_table(summary, training)}\n")
+    print(f"\nThe variants on {dataset}, at a small size:\n\n{plain_table(summary, training)}\n")
     print(f"Pictures: {folder}/plots. Model card: {folder}/MODEL_CARD.md.")
     print(f"`dvc exp show` sets the experiment beside the committed run; `dvc exp apply {NAME}` brings all of it here.")
 

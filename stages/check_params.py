@@ -13,12 +13,13 @@ from stages.common.calibration import Calibrate
 from stages.common.cam import GradCam, require_map
 from stages.common.corruption import CorruptEval
 from stages.common.datasets import Data
+from stages.common.light_resnet import LightClassifier
 from stages.common.model import Head
 from stages.common.optimisation import Recipe
 from stages.common.params import Block, Refusal, parse
 from stages.common.picture_folder import list_pictures, require_enough
 from stages.common.stage import main
-from stages.common.training import Common, ImageRecipe
+from stages.common.training import Common, ImageRecipe, ScratchRecipe
 from stages.common.variants import Variant
 from stages.common.weights import Weights, require_bundled
 
@@ -36,6 +37,7 @@ class Train(Block):
     fc: Recipe
     layer4: Recipe
     full: ImageRecipe
+    scratch: ScratchRecipe
 
 
 class Params(Block):
@@ -54,13 +56,18 @@ class Params(Block):
 def run(params: dict[str, Any], root: Path) -> None:
     checked = parse(params, "", Params)
     require_bundled(checked.backbone.name, checked.backbone.weights)
-    require_map(checked.gradcam.layer, checked.train.common.image_size)
-    shared = min(checked.train.common.batch_size, checked.data.train, checked.data.val // 2)
-    if checked.train.full.processes > shared:
-        raise Refusal(
-            f"params.yaml: train.full.processes = {checked.train.full.processes}: there are {shared} images to share "
-            "(train.common.batch_size, data.train or half of data.val)"
-        )
+    common, scratch = checked.train.common, checked.train.scratch
+    if checked.freeze == "scratch":
+        require_map(checked.gradcam.layer, scratch.image_size, LightClassifier.map_size)
+    else:
+        require_map(checked.gradcam.layer, common.image_size)
+    for name, recipe, block in (("full", checked.train.full, "common"), ("scratch", scratch, "scratch")):
+        images = min(getattr(checked.train, block).batch_size, checked.data.train, checked.data.val // 2)
+        if recipe.processes > images:
+            raise Refusal(
+                f"params.yaml: train.{name}.processes = {recipe.processes}: there are {images} images to share "
+                f"(train.{block}.batch_size, data.train or half of data.val)"
+            )
     asked = {
         "corrupt_eval.images": checked.corrupt_eval.images,
         "adversarial.images": checked.adversarial.images,
@@ -68,12 +75,12 @@ def run(params: dict[str, Any], root: Path) -> None:
     }
     if checked.data.dataset == "folder":
         require_enough(checked.data, list_pictures(root / checked.data.path), asked)
-        if checked.data.side > COARSEST * checked.train.common.image_size:
-            raise Refusal(
-                f"params.yaml: data.side = {checked.data.side}: train.common.image_size = "
-                f"{checked.train.common.image_size} is less than half of it, and would skip pixels: lower the one or "
-                "raise the other"
-            )
+        for name, block in (("common", common), ("scratch", scratch)):
+            if checked.data.side > COARSEST * block.image_size:
+                raise Refusal(
+                    f"params.yaml: data.side = {checked.data.side}: train.{name}.image_size = {block.image_size} is "
+                    "less than half of it, and would skip pixels: lower the one or raise the other"
+                )
     if checked.data.dataset != "cifar10" and checked.corrupt_eval.cifar10c_dir is not None:
         raise Refusal(
             f"params.yaml: corrupt_eval.cifar10c_dir: its files are of CIFAR-10, and data.dataset = "

@@ -39,7 +39,7 @@ from stages.common.variants import Variant
 def run(params: dict, root: Path) -> None:
     freeze, block = parse(params, "freeze", Variant), parse(params, "gradcam", GradCam)
     model = load_classifier(root / f"models/{freeze}.safetensors")
-    require_map(block.layer, model.image_size, model.strides)
+    require_map(block.layer, model.image_size, model.map_size)
     (images, labels), classes = load_split(root, "test"), class_names(root)
     if block.faithfulness_images > len(images):
         raise Refusal(

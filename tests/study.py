@@ -1,14 +1,14 @@
 """Made-up results of a whole study, in the formats that the stages write, for tests of what reports them."""
 
 import json
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 
 from stages.common.tables import write_table
 
 CLASSES = ["cat", "dog", "ship"]
-VARIANTS = ("fc", "layer4", "full")
+VARIANTS = ("fc", "layer4", "full", "scratch")
 GROUPS = {
     "gaussian_noise": "benchmark",
     "jpeg_compression": "benchmark",
@@ -17,6 +17,8 @@ GROUPS = {
 }
 RECIPE = {"epochs": 2, "lr": 0.05, "weight_decay": 0.0005, "label_smoothing": 0.1, "optimizer": "adamw", "clip": None}
 AUGMENT = {"crop_flip": True, "randaugment": False, "cutout": False}
+ON_IMAGES = {"augment": AUGMENT | {"mixup": 0.2, "cutmix": 0.0}, "processes": 1}
+PHASES = {"fc": ["head"], "layer4": ["head", "layer4"], "full": ["head", "full"], "scratch": ["scratch"]}
 PARAMS = {
     "freeze": "layer4",
     "data": {"dataset": "cifar10", "path": "pictures", "side": 64, "train": 60, "val": 30, "test": 90, "seed": 0},
@@ -25,7 +27,8 @@ PARAMS = {
         "common": {"image_size": 64, "views": 2, "augment": AUGMENT, "batch_size": 16, "seed": 0, "probe": RECIPE},
         "fc": RECIPE,
         "layer4": RECIPE,
-        "full": RECIPE | {"augment": AUGMENT | {"mixup": 0.2, "cutmix": 0.0}},
+        "full": RECIPE | ON_IMAGES,
+        "scratch": RECIPE | ON_IMAGES | {"image_size": 32, "batch_size": 16, "seed": 0},
     },
     "calibrate": {"bins": 5, "resamples": 321, "seed": 0},
     "corrupt_eval": {"corruptions": list(GROUPS), "images": 40, "seed": 0, "cifar10c_dir": None},
@@ -68,12 +71,12 @@ def results(rng):
             f"training/{variant}.csv": [
                 {"phase": phase, "epoch": epoch, "lr": 0.1, "train_loss": 1.0, "val_loss": 1.0}
                 | {"val_accuracy": rng.random()}
-                for phase in (["head"] if variant == "fc" else ["head", variant])
+                for phase in PHASES[variant]
                 for epoch in (1, 2)
             ],
             f"training/{variant}.json": {
                 "train_seconds": 100 * rng.random(),
-                "epoch_seconds": [2.5] * (2 if variant == "fc" else 4),
+                "epoch_seconds": [2.5] * 2 * len(PHASES[variant]),
                 "trainable_parameters": 4_300_000,
                 "device": "cpu",
                 "precision": "float",
@@ -125,7 +128,7 @@ def comparison(rng):
         {"first": first, "second": second}
         | {name: interval(rng, "difference") for name in ("accuracy", "ece", "nll")}
         | {"mcnemar": {"only_first": int(rng.integers(500)), "only_second": 8, "p_value": 0.1, "p_holm": rng.random()}}
-        for first, second in (("fc", "layer4"), ("fc", "full"), ("layer4", "full"))
+        for first, second in combinations(VARIANTS, 2)
     ]
     return {"level": 0.95, "resamples": 321, "pairs": pairs}
 

@@ -2,6 +2,7 @@ import copy
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 from ruamel.yaml import YAML
@@ -31,7 +32,7 @@ def test_the_committed_parameters_are_valid(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
-        ("freeze", "layer5", "freeze = 'layer5': input should be 'fc', 'layer4' or 'full'"),
+        ("freeze", "layer5", "freeze = 'layer5': input should be 'fc', 'layer4', 'full' or 'scratch'"),
         ("freez", "fc", "freez is not a known parameter"),
         ("data.dataset", "cifar100", "data.dataset = 'cifar100': input should be 'cifar10', 'digits' or 'folder'"),
         ("data.train", 0, "data.train = 0: input should be greater than or equal to 2"),
@@ -63,6 +64,8 @@ def test_the_committed_parameters_are_valid(tmp_path):
         ("train.full.augment.mixup", -1, "train.full.augment.mixup = -1: input should be greater than or equal to 0"),
         ("train.full.processes", 0, "train.full.processes = 0: input should be greater than or equal to 1"),
         ("train.full.processes", 129, "train.full.processes = 129: there are 128 images to share"),
+        ("train.scratch.processes", 129, "train.scratch.processes = 129: there are 128 images to share"),
+        ("train.scratch.image_size", 31, "train.scratch.image_size = 31: input should be greater than or equal to 32"),
         ("train.layer4.processes", 2, "train.layer4.processes is not a known parameter"),
         ("train.layer4.epochs", 2.5, "train.layer4.epochs = 2.5: input should be a valid integer"),
         ("train.full.label_smoothing", 1, "train.full.label_smoothing = 1: input should be less than 1"),
@@ -98,6 +101,13 @@ def test_the_official_corrupted_files_are_refused_for_another_dataset(tmp_path):
         run(params, tmp_path)
 
 
+@pytest.mark.parametrize(("layer", "refused"), [("layer2", False), ("layer3", False), ("layer4", True)])
+def test_the_layer_to_explain_is_one_of_the_published_network(tmp_path, layer, refused):
+    params = changed("freeze", "scratch") | {"gradcam": PARAMS["gradcam"] | {"layer": layer}}
+    with pytest.raises(Refusal, match="its map is 3x3 of an image of 32 pixels") if refused else nullcontext():
+        run(params, tmp_path)
+
+
 @pytest.fixture
 def pictures(tmp_path):
     """Two classes of 40 empty files: check_params looks at names alone."""
@@ -125,6 +135,9 @@ def test_a_folder_of_pictures_is_listed_before_anything_runs(tmp_path, pictures)
 
 def test_pictures_much_larger_than_the_network_s_input_are_refused(tmp_path, pictures):
     pictures["data"]["side"] = 2 * pictures["train"]["common"]["image_size"]
+    with pytest.raises(Refusal, match=r"data.side = 128: train.scratch.image_size = 32 is less than half of it"):
+        run(pictures, tmp_path)
+    pictures["train"]["scratch"]["image_size"] = 65
     run(pictures, tmp_path)
     pictures["data"]["side"] += 1
     with pytest.raises(Refusal, match=r"data.side = 129: train.common.image_size = 64 is less than half of it"):

@@ -16,47 +16,50 @@ ROOT = Path(__file__).parents[1]
 YAML12 = YAML(typ="safe", pure=True)
 STAGES = YAML12.load(ROOT / "dvc.yaml")["stages"]
 PARAMS = YAML12.load(ROOT / "params.yaml")
-VARIANTS = ("fc", "layer4", "full")
+FINE_TUNED = ("fc", "layer4", "full")
+VARIANTS = (*FINE_TUNED, "scratch")
 PUBLISHING = {"gradcam", "export", "report"}
 
 
-def each(stage):
-    return {f"{stage}@{variant}" for variant in VARIANTS}
+def each(stage, variants=VARIANTS):
+    return {f"{stage}@{variant}" for variant in variants}
 
 
-TRAINED = {"train_fc", "train_layer4", "train_full"}
-CALIBRATED = each("calibrate") | {"compare"} | each("corrupt_eval") | each("adversarial") | PUBLISHING
-EVALUATED = {"corrupt"} | CALIBRATED
-EVERYTHING_LEARNED = {"features"} | TRAINED | EVALUATED
+def evaluated(variants):
+    return {"compare", "report"}.union(*(each(name, variants) for name in ("calibrate", "corrupt_eval", "adversarial")))
 
 
-def of(depth):
-    """What a change of one training re-runs while "full" is the published variant."""
-    published = {"gradcam", "export"} if depth == "full" else set()
-    evaluated = {f"{stage}@{depth}" for stage in ("calibrate", "corrupt_eval", "adversarial")}
-    return {f"train_{depth}", "compare", "report"} | evaluated | published
+def of(*variants):
+    """What a change of these trainings re-runs while "full" is the published variant."""
+    published = PUBLISHING if "full" in variants else set()
+    return {f"train_{variant}" for variant in variants} | evaluated(variants) | published
+
+
+SAMPLED = {"subsample", "features", "corrupt"} | of(*VARIANTS)
+CORRUPTED = {"corrupt"} | each("corrupt_eval") | {"report"}
 
 
 # Every leaf block of params.yaml, a new value for it, and the stages that run besides check_params.
 RECOMPUTES = {
     "freeze=layer4": PUBLISHING,
-    "data.dataset=digits": {"download", "subsample"} | EVERYTHING_LEARNED,
-    "data.path=photos": {"download", "subsample"} | EVERYTHING_LEARNED,
-    "data.seed=1": {"subsample"} | EVERYTHING_LEARNED,
-    "backbone.name=resnet50": {"download", "subsample"} | EVERYTHING_LEARNED,
-    "backbone.weights=none": {"download", "subsample"} | EVERYTHING_LEARNED,
-    "backbone.head.dropout=0.1": TRAINED | CALIBRATED,
-    "train.common.image_size=96": EVERYTHING_LEARNED,
-    "train.common.views=5": {"features"} | TRAINED | CALIBRATED,
-    "train.common.augment.cutout=true": {"subsample", "features"} | TRAINED | CALIBRATED,
-    "train.common.batch_size=64": TRAINED | CALIBRATED,
-    "train.common.probe.lr=0.5": TRAINED | CALIBRATED,
+    "data.dataset=digits": {"download"} | SAMPLED,
+    "data.path=photos": {"download"} | SAMPLED,
+    "data.seed=1": SAMPLED,
+    "backbone.name=resnet50": {"download", "features"} | of(*FINE_TUNED) | CORRUPTED,
+    "backbone.weights=none": {"download", "features"} | of(*FINE_TUNED) | CORRUPTED,
+    "backbone.head.dropout=0.1": of(*FINE_TUNED),
+    "train.common.image_size=96": {"features"} | of(*FINE_TUNED) | CORRUPTED,
+    "train.common.views=5": {"features"} | of(*FINE_TUNED),
+    "train.common.augment.cutout=true": {"subsample", "features"} | of(*FINE_TUNED),
+    "train.common.batch_size=64": of(*FINE_TUNED),
+    "train.common.probe.lr=0.5": of(*FINE_TUNED),
     "train.fc.lr=0.5": of("fc"),
     "train.layer4.lr=0.5": of("layer4"),
     "train.full.lr=0.5": of("full"),
     "train.full.augment.mixup=0.2": of("full"),
-    "calibrate.bins=10": CALIBRATED,
-    "corrupt_eval.seed=1": {"corrupt"} | each("corrupt_eval") | {"report"},
+    "train.scratch.lr=0.5": of("scratch"),
+    "calibrate.bins=10": evaluated(VARIANTS) | PUBLISHING,
+    "corrupt_eval.seed=1": CORRUPTED,
     "adversarial.steps=20": each("adversarial") | {"report"},
     "gradcam.images=30": {"gradcam", "report"},
 }
@@ -127,10 +130,12 @@ def value(key):
     return found
 
 read = [digest(path) for path in paths("deps")]
-pictured = ["train.common.augment"] if name == "subsample" else []  # tests/test_subsample.py holds that to the truth
-read += [repr(value(key)) for key in stage.get("params") or [] if isinstance(key, str) and key not in pictured]
-content = "constant" if name == "check_params" else repr(read)
+# What an output does not depend on, though its stage reads it: tests of these stages hold that to the truth.
+regardless = {"data/raw": "backbone", "data/subset": "train.common.augment"}
 for path in [*paths("outs"), *paths("metrics"), *paths("plots")]:
+    keys = [key for key in stage.get("params") or [] if isinstance(key, str)]
+    used = [key for key in keys if not key.startswith(regardless.get(path, "nothing"))]
+    content = "constant" if name == "check_params" else repr(read + [repr(value(key)) for key in used])
     path = Path(path)
     if not path.suffix:
         path = path / "classes.json"
@@ -213,16 +218,16 @@ def test_a_changed_parameter_re_runs_exactly_what_it_touches(toy, change):
 
 
 def recomputes_table():
-    """README's table. A matrix stage stands for its three variants."""
+    """README's table. A matrix stage stands for all its variants where none is named."""
+
+    def told(name, stages):
+        variants = [variant for variant in VARIANTS if f"{name}@{variant}" in stages]
+        return name if len(variants) in (0, len(VARIANTS)) else f"{name} of {'/'.join(variants)}"
 
     def names(stages):
-        ordered = [name for name in STAGES if {name, *each(name)} & stages]
-        return ", ".join(name if {name} & stages or each(name) <= stages else f"{name} of {depth}" for name in ordered)
+        return ", ".join(told(name, stages) for name in STAGES if {name, *each(name)} & stages)
 
-    rows = []
-    for change, stages in RECOMPUTES.items():
-        depth = change.split(".")[1] if change.startswith("train.") else ""
-        rows.append(f"| `{change.split('=')[0]}` | {names(stages)} |")
+    rows = [f"| `{change.split('=')[0]}` | {names(stages)} |" for change, stages in RECOMPUTES.items()]
     return "\n".join(["| parameter | what runs again |", "| --- | --- |", *rows])
 
 

@@ -26,6 +26,7 @@ from stages import (
     train_fc,
     train_full,
     train_layer4,
+    train_scratch,
 )
 from stages.common.params import Refusal, read_params
 from stages.common.variants import VARIANTS
@@ -48,6 +49,7 @@ SMALL = {
     "train.fc": {"epochs": 3},
     "train.layer4": {"epochs": 1},
     "train.full": {"epochs": 1},
+    "train.scratch": {"epochs": 2, "batch_size": 15},
     "calibrate": {"resamples": 20},
     "corrupt_eval": {"corruptions": ["gaussian_noise", "zoom_blur", "fog", "occlusion"], "images": 10},
     "adversarial": {"images": 10, "epsilons": [4], "steps": 2},
@@ -101,7 +103,7 @@ def study(tmp_path_factory):
     write_pictures(folder, 40)
     params = small_params(folder)
     shutil.copytree(ROOT / "weights", root / "weights")
-    for stage in (check_params, download, subsample, features, train_fc, train_layer4, train_full):
+    for stage in (check_params, download, subsample, features, train_fc, train_layer4, train_full, train_scratch):
         stage.run(params, root)
     for variant in VARIANTS:
         calibrate.run(params, root, variant)

@@ -19,7 +19,7 @@ PARAMS = read_params(ROOT / "params.yaml")
 PARAMS["data"] |= {"dataset": "digits", "train": 100, "val": 40, "test": 40}
 PARAMS["backbone"] = {"name": "resnet18", "weights": "none", "head": {"hidden": [16], "dropout": 0.3}}
 PARAMS["train"]["common"] |= {"image_size": 32, "views": 2, "batch_size": 20}
-for recipe in (PARAMS["train"]["common"]["probe"], PARAMS["train"]["layer4"], PARAMS["train"]["full"]):
+for recipe in (PARAMS["train"]["common"]["probe"], *(PARAMS["train"][name] for name in ("layer4", "full", "scratch"))):
     recipe |= {"epochs": 3, "lr": 0.02}
 
 
@@ -84,3 +84,13 @@ def test_a_training_that_is_killed_and_then_ended_is_carried_on_to_the_same_byte
     assert "carrying on" not in finish(beside)
     assert {name for name in outputs if (disturbed / name).read_bytes() != (undisturbed / name).read_bytes()} == set()
     assert list((disturbed / ".cache/checkpoints").iterdir()) == []
+
+
+def test_a_training_from_nothing_that_is_killed_is_carried_on_to_the_same_bytes(ready, tmp_path):
+    outputs = ["models/scratch.safetensors", "results/predictions/scratch.npz", "results/training/scratch.csv"]
+    undisturbed, disturbed = (shutil.copytree(ready, tmp_path / name) for name in ("undisturbed", "disturbed"))
+    finish(start(undisturbed, "scratch"))
+    _, status, _ = interrupt(disturbed, "scratch", "scratch", signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    assert re.search(r"scratch: carrying on after epoch [123] of 3\n", finish(start(disturbed, "scratch")))
+    assert {name for name in outputs if (disturbed / name).read_bytes() != (undisturbed / name).read_bytes()} == set()

@@ -22,6 +22,7 @@ SMALL = {
     "train.fc": {"epochs": 5},
     "train.layer4": {"epochs": 1},
     "train.full": {"epochs": 1},
+    "train.scratch": {"epochs": 8, "batch_size": 20},
     "calibrate": {"resamples": 50},
     "corrupt_eval": {"images": 20},
     "adversarial": {"images": 10, "epsilons": [2, 8], "steps": 2},
@@ -77,7 +78,7 @@ def summary(folder):
 
 def test_the_summary_has_every_metric_of_every_variant(clone):
     metrics = {name: set(measured) for name, measured in summary(clone).items()}
-    assert set(metrics) == {"fc", "layer4", "full", "published"}
+    assert set(metrics) == {"fc", "layer4", "full", "scratch", "published"}
     assert all(names == set(SUMMARY_KEYS) for names in metrics.values())
 
 

@@ -72,9 +72,9 @@ def bins(rev, variant, calibration, gap, images):
 
 ONE, TWO, THREE = ("workspace",), ("workspace", "HEAD"), ("workspace", "HEAD", "quick-run")
 SCENES = [
-    pytest.param(ONE, ("fc", "layer4", "full"), id="one revision"),
+    pytest.param(ONE, ("fc", "layer4", "full", "scratch"), id="one revision"),
     pytest.param(ONE, ("fc", "full"), id="one revision, a variant missing"),
-    pytest.param(TWO, ("fc", "layer4", "full"), id="two revisions"),
+    pytest.param(TWO, ("fc", "layer4", "full", "scratch"), id="two revisions"),
     pytest.param(THREE, ("full",), id="three revisions, two variants missing"),
 ]
 

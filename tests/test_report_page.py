@@ -180,14 +180,23 @@ def test_the_matrix_is_walked_with_arrows_and_chosen_with_enter(page):
     assert page.locator("#matrix button[tabindex='0']").count() == 1
 
 
+def test_every_reliability_diagram_is_as_wide_as_the_others(page):
+    widths = page.evaluate("[...document.querySelectorAll('#reliability svg')].map((svg) => svg.clientWidth)")
+    assert len(widths) == 8
+    assert max(widths) - min(widths) <= 1 and min(widths) > 100
+
+
 def test_a_crowded_cell_leads_to_the_gallery(page, inputs):
+    labels, guesses, index = inputs["predictions"]["full"].labels, predicted(inputs, "full"), inputs["gallery"].index
+    right = labels[index][labels[index] == guesses[index]]
+    pictures = np.bincount(right, minlength=3)
+    label = int(pictures.argmax())
     page.select_option("#matrix-variant", "full")
-    page.click("#matrix [data-cell='1,1']")
+    page.click(f"#matrix [data-cell='{label},{label}']")
     page.click("#cell-more")
-    assert [page.input_value(f"#by-{name}") for name in ("variant", "actual", "predicted")] == ["full", "1", "1"]
-    index = inputs["gallery"].index
-    inside = (inputs["predictions"]["full"].labels == 1) & (predicted(inputs, "full") == 1)
-    assert shown(page) == inside[index].sum()
+    chosen = [page.input_value(f"#by-{name}") for name in ("variant", "actual", "predicted")]
+    assert chosen == ["full", str(label), str(label)]
+    assert shown(page) == pictures[label]
 
 
 def test_the_filters_keep_the_pictures_that_match(page, inputs):

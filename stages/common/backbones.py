@@ -47,3 +47,12 @@ def map_module(name: BackboneName, layer: Layer) -> str:
         index = dict(zip(STRIDES, maps, strict=True))[layer]
         return f"{'trunk' if index < last_block else 'tail'}.features.{index}"
     return f"{'tail' if layer == 'layer4' else 'trunk'}.{layer}"
+
+
+def map_size(layer: Layer, image_size: int) -> int:
+    """Cells a side of the layer's map. A convolution of stride 2 rounds up.
+
+    >>> map_size("layer3", 64), map_size("layer4", 225)
+    (4, 8)
+    """
+    return -(-image_size // STRIDES[layer])

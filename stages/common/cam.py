@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.common.backbones import STRIDES, Layer
+from stages.common.backbones import Layer, map_size
 from stages.common.corruption import CORRUPTIONS
 from stages.common.device import device
 from stages.common.model import Classifier
@@ -44,20 +44,11 @@ class GradCam(Block):
     seed: Seed
 
 
-def map_size(layer: Layer, image_size: int, strides: dict[Layer, int] = STRIDES) -> int:
-    """Cells a side of the layer's map. A convolution of stride 2 rounds up.
-
-    >>> map_size("layer3", 64), map_size("layer4", 225)
-    (4, 8)
-    """
-    return -(-image_size // strides[layer])
-
-
-def require_map(layer: Layer, image_size: int, strides: dict[Layer, int] = STRIDES) -> None:
+def require_map(layer: Layer, image_size: int, map_size: Callable[[Layer, int], int] = map_size) -> None:
     """Raises Refusal, naming the layers that would do, when the layer's map is coarser than SMALLEST_MAP."""
-    size = map_size(layer, image_size, strides)
+    size = map_size(layer, image_size)
     if size < SMALLEST_MAP:
-        allowed = [name for name in get_args(Layer) if map_size(name, image_size, strides) >= SMALLEST_MAP]
+        allowed = [name for name in get_args(Layer) if map_size(name, image_size) >= SMALLEST_MAP]
         raise Refusal(
             f"params.yaml: gradcam.layer = {layer!r}: its map is {size}x{size} of an image of {image_size} pixels, and "
             f"under {SMALLEST_MAP}x{SMALLEST_MAP} it says nothing; allowed here: {', '.join(allowed)}"
@@ -87,14 +78,14 @@ def _maps(model: Classifier, images: Tensor, classes: Tensor, layer: Layer) -> T
 
     def keep(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor:
         kept.append(output.detach().requires_grad_())
-        return kept[0]
+        return kept[-1]
 
     hook = model.map_module(layer).register_forward_hook(keep)
     try:
         logits = model(images)
     finally:
         hook.remove()
-    (activations,) = kept
+    activations = kept[0]  # of the image itself: some models look at its mirror image too
     # In evaluation mode no logit depends on another image's activations: the sum's gradient is each one's own.
     (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), activations)
     weighed = [(weight(gradient) * activations).sum(dim=1) for weight in WEIGHTS.values()]

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from stages.common.backbones import Layer
-from stages.common.cam import SMALLEST_MAP, cams, heatmap, map_size
+from stages.common.cam import SMALLEST_MAP, cams, heatmap
 from stages.common.gallery import overlay
 from stages.common.image_files import InputError, read_image, reason
 from stages.common.saved import load_classifier
@@ -39,8 +39,8 @@ class Explainer:
         self.folder = folder
         self.model = load_classifier(checkpoint)
         # The deepest map that still says where: the deeper, the more it is about classes.
-        side, strides = self.model.image_size, self.model.strides
-        self.layer = [layer for layer in get_args(Layer) if map_size(layer, side, strides) >= SMALLEST_MAP][-1]
+        sizes = {layer: self.model.map_size(layer, self.model.image_size) for layer in get_args(Layer)}
+        self.layer = [layer for layer, size in sizes.items() if size >= SMALLEST_MAP][-1]
         self.written = Counter()
 
     def write(self, stem: str, data: bytes, image: np.ndarray, label: int) -> Path:

@@ -96,7 +96,7 @@ def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
         right.plot(severities, before, linestyle="--", markerfacecolor="white", **style)
         label = f"{variant}: {corrupted['ece_after']:.3f}, before scaling {corrupted['ece_before']:.3f}"
         right.plot(severities, after, label=label, **style)
-    left.set_title("Which depth is most robust?\naccuracy", fontsize=11)
+    left.set_title("Which variant is most robust?\naccuracy", fontsize=11)
     right.set_title("Does calibration survive?\nexpected calibration error", fontsize=11)
     left.set_ylim(0, 1)
     right.set_ylim(bottom=0)
@@ -145,7 +145,7 @@ def corruption_map_figure(rows: list[Row]) -> Figure:
                 light = np.ma.is_masked(shown[down, right]) or np.mean(image.to_rgba(value)[:3]) > 0.5
                 text = {"ha": "center", "va": "center", "fontsize": 8, "color": "black" if light else "white"}
                 panel.text(right, down, f"{100 * value:.{0 if measure == 'accuracy' else 1}f}", **text)
-            panel.set_title(f"{variant}: {title}", fontsize=10, weight="bold")
+            panel.set_title(f"{variant}\n{title}", fontsize=10, weight="bold")
             panel.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
             panel.set_xticks(range(len(severities)), severities, fontsize=8)
             panel.tick_params(length=0)

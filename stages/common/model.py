@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.common.backbones import STRIDES, BackboneName, Layer, map_module, untrained
+from stages.common.backbones import Layer, map_module, map_size, untrained
 from stages.common.params import Block
 from stages.common.small_map import specialise
 
@@ -40,9 +40,10 @@ class Classifier(nn.Module):
     (N, 256, S/16, S/16), say, `tail` to pooled features (N, F), `head` to float32 logits (N, C).
     """
 
-    strides = STRIDES
+    untrained = staticmethod(untrained)
+    map_size = staticmethod(map_size)
 
-    def __init__(self, head: Head, classes: list[str], image_size: int, backbone: BackboneName = "resnet18") -> None:
+    def __init__(self, head: Head, classes: list[str], image_size: int, backbone: str = "resnet18") -> None:
         super().__init__()
         self.config = {
             "backbone": backbone,
@@ -67,10 +68,8 @@ class Classifier(nn.Module):
         return self.head(self.tail(self.trunk(self.preprocess(images)))).float()
 
     def map_module(self, layer: Layer) -> nn.Module:
-        """The module whose output is `layer`'s map, with a cell for every `strides[layer]` pixels."""
+        """The module whose output is `layer`'s map, with `map_size(layer, image_size)` cells a side."""
         return self.get_submodule(map_module(self.config["backbone"], layer))
-
-    untrained = staticmethod(untrained)
 
 
 def perceptron(features: int, head: Head, classes: int) -> nn.Sequential:

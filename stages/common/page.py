@@ -31,7 +31,8 @@ from stages.common.predictions import Predictions
 from stages.common.results import Results
 from stages.common.results_table import LEARNS, Summary
 from stages.common.robustness import means
-from stages.common.variants import VARIANTS, Variant
+from stages.common.summary import shared_seconds
+from stages.common.variants import FINE_TUNED, VARIANTS, Variant
 
 Row = Mapping[str, Any]
 
@@ -80,7 +81,7 @@ def write_page(
         "mean": MEAN,
         "robustness": robustness,
         "curves": _timed_curves(results),
-        "shared_seconds": results.training["features"]["seconds"],
+        "shared_seconds": {variant: shared_seconds(results.training, variant) for variant in VARIANTS},
         "predictions": _packed_predictions(predictions, summary),
         "gallery": _packed_gallery(gallery, predictions, summary),
     }
@@ -105,6 +106,7 @@ def write_page(
         tested=len(predictions[freeze].labels),
         learns=LEARNS,
         variants=VARIANTS,
+        fine_tuned=FINE_TUNED,
         mean=MEAN,
         python=platform.python_version(),
         packages={name: version(name) for name in PACKAGES},

@@ -16,7 +16,7 @@ class Results(NamedTuple):
     """What was measured of every variant has a key or a column `variant` for each. Formats: the stages that write."""
 
     calibration: dict[str, dict[str, Any]]
-    training: dict[str, dict[str, Any]]  # and `features`: the seconds of the pass that all variants share
+    training: dict[str, dict[str, Any]]  # and `features`: the seconds of the pass that the fine-tuned variants share
     comparison: dict[str, Any]  # of each pair of variants, on the same test images
     adversarial_checks: dict[str, dict[str, Any]]
     attribution: dict[str, Any]

@@ -13,7 +13,7 @@ HEADINGS = (
     "training",
     "hardware",
 )
-LEARNS = {"fc": "head", "layer4": "last block and head", "full": "everything"}
+LEARNS = {"fc": "head", "layer4": "last block and head", "full": "everything", "scratch": "a light network"}
 
 Summary = Mapping[str, Mapping[str, float]]  # metrics/summary.json
 Training = Mapping[str, Mapping[str, Any]]  # metrics/training.json

@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from stages.common.light_resnet import LIGHT_RESNET, LightClassifier
 from stages.common.model import Classifier, Head
 
 
@@ -13,6 +14,7 @@ def load_classifier(path: Path) -> Classifier:
     """The saved model, in evaluation mode. `model.config` has its classes and image size."""
     with safe_open(path, "pt") as file:
         config = json.loads(file.metadata()["config"])
-    model = Classifier(Head(**config["head"]), config["classes"], config["image_size"], config["backbone"])
+    kind = LightClassifier if config["backbone"] == LIGHT_RESNET else Classifier
+    model = kind(Head(**config["head"]), config["classes"], config["image_size"], config["backbone"])
     model.load_state_dict(load_file(path))
     return model.eval()

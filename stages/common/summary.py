@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from stages.common.robustness import counted
+from stages.common.variants import FINE_TUNED
 
 
 def summarise(
@@ -15,8 +16,8 @@ def summarise(
     """Per variant: what it got right on the test images, how honest its probabilities are, and what it cost.
 
     Accuracy, ECE and macro F1 in [0, 1], NLL in nats, Brier in [0, 2]; `before` and `after` temperature scaling.
-    `corrupted_*` are means over the conditions that `robustness.counted` counts. `train_seconds` counts the pass
-    through the frozen backbone that the three variants share, as each alone would need it.
+    `corrupted_*` are means over the conditions that `robustness.counted` counts. `train_seconds` has the
+    `shared_seconds`, as each variant alone would need them.
     """
     return {
         variant: {
@@ -31,10 +32,15 @@ def summarise(
             "corrupted_accuracy": _corrupted(corruption, variant, "accuracy"),
             "corrupted_ece_before": _corrupted(corruption, variant, "ece_before"),
             "corrupted_ece_after": _corrupted(corruption, variant, "ece_after"),
-            "train_seconds": training["features"]["seconds"] + training[variant]["train_seconds"],
+            "train_seconds": shared_seconds(training, variant) + training[variant]["train_seconds"],
         }
         for variant, scores in calibration.items()
     }
+
+
+def shared_seconds(training: Mapping[str, Mapping[str, Any]], variant: str) -> float:
+    """Those of the pass through the frozen backbone, for what is fine-tuned on it."""
+    return training["features"]["seconds"] if variant in FINE_TUNED else 0.0
 
 
 def _corrupted(rows: list[Mapping[str, str]], variant: str, column: str) -> float:

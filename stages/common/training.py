@@ -22,6 +22,8 @@ from stages.common.optimisation import Learner, Recipe
 from stages.common.params import Block, Seed
 from stages.common.predict import predict
 
+BatchSize = Annotated[int, Field(ge=2, le=65536)]
+
 
 class ImageRecipe(Recipe):
     """The recipe of a training over images, which can be augmented anew in every epoch."""
@@ -36,9 +38,17 @@ class Common(Block):
     image_size: ImageSize
     views: Views
     augment: Augment  # of the views behind the first, which is the image itself
-    batch_size: Annotated[int, Field(ge=2, le=65536)]
+    batch_size: BatchSize
     seed: Seed
     probe: Recipe  # phase one of layer4 and full: the head alone, on the frozen backbone
+
+
+class ScratchRecipe(ImageRecipe):
+    """`train.scratch`: it shares nothing with the trainings that start from a backbone."""
+
+    image_size: ImageSize
+    batch_size: BatchSize
+    seed: Seed
 
 
 class Batches:

@@ -70,7 +70,7 @@
   };
   const variantShape = {
     field: "variant", type: "nominal", sort: null,
-    scale: { domain: variants, range: ["circle", "square", "triangle-up"] },
+    scale: { domain: variants, range: ["circle", "square", "triangle-up", "diamond"] },
   };
   const legend = { orient: "top", title: null, direction: "horizontal", symbolStrokeWidth: 2, offset: 4 };
   const config = {
@@ -308,7 +308,7 @@
   function training() {
     const elapsed = {};
     const values = data.curves.map((row) => {
-      elapsed[row.variant] = (elapsed[row.variant] ?? data.shared_seconds) + row.seconds;
+      elapsed[row.variant] = (elapsed[row.variant] ?? data.shared_seconds[row.variant]) + row.seconds;
       return { ...row, elapsed: elapsed[row.variant], learns: row.phase === "head" ? "head" : "more" };
     });
     const spec = (title, x) => ({

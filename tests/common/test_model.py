@@ -10,10 +10,8 @@ from stages.common.model import (
     lr_groups,
     perceptron,
     pretrained,
-    save_classifier,
     trainable,
 )
-from stages.common.saved import load_classifier
 from stages.common.torchvision_shim import torchvision
 
 
@@ -113,11 +111,3 @@ def test_a_head_without_hidden_layers_is_linear():
     head = perceptron(4, Head(hidden=[], dropout=0.0), 3).eval()
     x, y = torch.randn(2, 5, 4)
     torch.testing.assert_close(head(x + y) + head(torch.zeros(5, 4)), head(x) + head(y))
-
-
-def test_a_saved_classifier_comes_back_whole(model, images, tmp_path):
-    save_classifier(model, tmp_path / "models/fc.safetensors")
-    loaded = load_classifier(tmp_path / "models/fc.safetensors")
-    batch = torch.from_numpy(images)
-    assert torch.equal(loaded(batch), model(batch))
-    assert loaded.config["classes"] == ["plane", "bird", "cat"]

@@ -99,7 +99,7 @@ def test_the_head_carries_the_published_figures_in_the_hub_s_format(freeze):
     head = YAML(typ="safe", pure=True).load(render_card(**content).split("---\n")[1])
     (model,) = head["model-index"]
     (result,) = model["results"]
-    assert model["name"] == f"resnet18-cifar10-{freeze}"
+    assert model["name"] == f"{'light-resnet' if freeze == 'scratch' else 'resnet18'}-cifar10-{freeze}"
     assert result["task"]["type"] == "image-classification"
     assert result["dataset"] == {"type": "uoft-cs/cifar10", "name": "CIFAR-10", "split": "test"}
     assert result["metrics"][0]["value"] == pytest.approx(content["figures"]["summary"][freeze]["accuracy"], abs=5e-5)
@@ -156,12 +156,12 @@ def test_a_figure_that_is_absent_is_an_error_and_not_a_blank():
 
 def test_the_answer_names_the_most_accurate_variant_under_corruption():
     content = inputs(np.random.default_rng(7))
-    for variant, accuracy in (("fc", 0.3), ("layer4", 0.8), ("full", 0.6)):
+    for variant, accuracy in (("fc", 0.3), ("layer4", 0.8), ("full", 0.6), ("scratch", 0.1)):
         content["figures"]["summary"][variant]["corrupted_accuracy"] = accuracy
     (answer,) = re.findall(r"most robust\?\*\* (.*?), and in", render_card(**content))
     assert answer == (
-        "`layer4`: under corruption it classifies 80.00 % right on average, against 60.00 % for `full` "
-        "and 30.00 % for `fc`"
+        "`layer4`: under corruption it classifies 80.00 % right on average, against 60.00 % for `full`, "
+        "30.00 % for `fc` and 10.00 % for `scratch`"
     )
 
 
@@ -178,13 +178,13 @@ def test_published_figures_are_labelled_and_never_mixed_with_the_measured():
     measured = [content["figures"]["robustness"][v]["by_corruption"]["jpeg_compression"]["accuracy"] for v in VARIANTS]
     elsewhere = [model["by_corruption"]["jpeg_compression"] for model in content["published"].values()]
     assert lines == [f"| jpeg compression | {' | '.join(map(percent, measured + elsewhere))} |"]
-    heading = "| corruption | `fc` | `layer4` | `full` | WRN-28-10, published | PreActResNet-18, published |"
-    assert heading in render_card(**content)
+    ours, theirs = "`fc` | `layer4` | `full` | `scratch`", "WRN-28-10, published | PreActResNet-18, published"
+    assert f"| corruption | {ours} | {theirs} |" in render_card(**content)
 
 
 def test_a_failed_check_stands_out():
     content = inputs(np.random.default_rng(10))
-    assert "| No image lacks a gradient | pass | pass | **FAIL** | some |" in render_card(**content)
+    assert "| No image lacks a gradient | pass | pass | **FAIL** | pass | some |" in render_card(**content)
 
 
 def test_leaves_of_nothing_are_nothing():

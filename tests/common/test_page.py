@@ -21,7 +21,7 @@ from tests import study
 CLASSES = ["cat", "dog", "</script><b>ship & boat"]
 IMAGES = 300
 PICTURES = 60
-TEMPERATURES = {"fc": 0.9, "layer4": 1.5, "full": 1.2}
+TEMPERATURES = {"fc": 0.9, "layer4": 1.5, "full": 1.2, "scratch": 1.1}
 BINS = study.PARAMS["calibrate"]["bins"]
 
 

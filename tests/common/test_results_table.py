@@ -17,7 +17,7 @@ def test_the_markdown_has_a_line_for_every_variant_with_its_figures_rounded():
     heading, rule, *lines = results_table(SUMMARY, TRAINING).splitlines()
     assert heading.split(" | ")[2:5] == ["accuracy", "ECE before", "ECE after"]
     assert rule == "| --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"
-    assert [line.split(" | ")[0] for line in lines] == ["| `fc`", "| `layer4`", "| `full`"]
+    assert [line.split(" | ")[0] for line in lines] == ["| `fc`", "| `layer4`", "| `full`", "| `scratch`"]
     assert lines[2] == (
         "| `full` | everything (11.4 M) | 94.32 % | 0.0234 | 0.0068 | 71.24 % | 1,234 s | cpu, bfloat16 |"
     )
@@ -25,7 +25,7 @@ def test_the_markdown_has_a_line_for_every_variant_with_its_figures_rounded():
 
 def test_the_columns_of_the_plain_table_line_up():
     lines = plain_table(SUMMARY, TRAINING).splitlines()
-    assert len({line.index(text) for line, text in zip(lines, ["ECE after", *["0.0068"] * 3], strict=True)}) == 1
+    assert len({line.index(text) for line, text in zip(lines, ["ECE after", *["0.0068"] * 4], strict=True)}) == 1
     assert max(map(len, lines)) <= 120
 
 

@@ -53,6 +53,13 @@ def test_every_figure_comes_from_its_side_of_the_scaling():
     assert (figures["temperature"], figures["train_seconds"]) == (1.5, 40.0 + 60.5)
 
 
+def test_what_is_not_fine_tuned_has_no_share_in_the_frozen_pass():
+    training = {"features": {"seconds": 40.0}, "full": {"train_seconds": 60.5}, "scratch": {"train_seconds": 70.5}}
+    rows = [condition(variant, 1, 0.8) for variant in ("full", "scratch")]
+    figures = summarise(CALIBRATION | {"scratch": CALIBRATION["full"]}, rows, training)
+    assert (figures["full"]["train_seconds"], figures["scratch"]["train_seconds"]) == (100.5, 70.5)
+
+
 def test_the_per_class_table_has_a_row_for_each_variant_and_class():
     cat, dog = per_class_table(CALIBRATION)
     assert cat == {"variant": "full", "class": "cat", "precision": 0.8, "recall": 0.7, "f1": 0.75, "support": 10}
