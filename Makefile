@@ -22,7 +22,7 @@ plots: $(VENV)/run.stamp  ## dvc plots as one page that needs no network; PLOTS=
 track: $(VENV)/track.stamp  ## the committed run, or REV=quickstart, to MLflow; TO=wandb to Weights & Biases
 	$(BIN)/python track.py $(TO) $(REV)
 
-ablation: $(VENV)/run.stamp  ## the augmentation and data-size studies as DVC experiments; a stopped one carries on
+ablation: $(VENV)/run.stamp  ## studies of augmentation, data size and other systems; a stopped one carries on
 	$(BIN)/python ablation.py
 
 lint: $(VENV)/dev.stamp

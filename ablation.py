@@ -1,16 +1,17 @@
-"""The ablations, as queues of DVC experiments: `python ablation.py [augmentation] [data_size]`, or `make ablation`.
+"""The ablations, as queues of DVC experiments: `make ablation`, or `python ablation.py [STUDY ...]`.
 
 Each experiment runs in a temporary copy of the project: the working tree keeps the committed study. It is named by its
 setting, its seed and a digest of all that decides its results, and DVC keeps it when it has finished: a queue that was
 stopped carries on where it was, and what another code or other settings measured is never taken for current. What
 experiments share (the data, the frozen features) DVC's run cache computes once.
-Writes ablation/{study}.csv and {study}.png; the log of each experiment is under runs/ablation.
+Writes ablation/{study}.csv and {study}.png, and systems.md; the log of each experiment is under runs/ablation.
 """
 
 import csv
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,13 +25,14 @@ from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
 from quickstart import experiment_environment
-from stages.common.ablation_figures import augmentation_figure, data_size_figure
+from stages.common.ablation_figures import augmentation_figure, data_size_figure, systems_figure
 from stages.common.figures import save_png
 from stages.common.params import Refusal, read_params
 from stages.common.stage import Ended, main
 from stages.common.summary import summarise
+from stages.common.systems_table import systems_table
 from stages.common.tables import write_table
-from stages.common.variants import VARIANTS
+from stages.common.variants import FINE_TUNED, VARIANTS
 
 Settings = Mapping[str, Any]  # values by their place in params.yaml: {"train.full.augment.mixup": 0.2}
 
@@ -41,6 +43,15 @@ class Study(NamedTuple):
     variants: tuple[str, ...]
     shared: Settings
     settings: Mapping[str, tuple[int, Settings]]  # by name: the number of seeds, and what it changes besides `shared`
+    more: Mapping[str, tuple[str, ...]] = {}  # variants that a setting has besides
+
+    def variants_of(self, setting: str) -> tuple[str, ...]:
+        return (*self.variants, *self.more.get(setting, ()))
+
+    def targets(self, setting: str) -> list[str]:
+        return [
+            f"{stage}@{variant}" for variant in self.variants_of(setting) for stage in ("calibrate", "corrupt_eval")
+        ]
 
 
 class Experiment(NamedTuple):
@@ -64,6 +75,20 @@ def images(count: int, seeds: int, **epochs: int) -> tuple[int, Settings]:
     """The fewer images, the more epochs, so that the smallest sets are learned too."""
     return seeds, {"data.train": count, "data.val": 2000} | {
         f"train.{block.replace('_', '.')}.epochs": number for block, number in epochs.items()
+    }
+
+
+def untrained(backbone: str, hidden: list[int], image_size: int, train: int, full_epochs: int) -> tuple[int, Settings]:
+    """A backbone from random weights: torchvision's are a download, which not every machine can make."""
+    return 1, {
+        "backbone.name": backbone,
+        "backbone.weights": "none",
+        "backbone.head.hidden": hidden,
+        "data.train": train,
+        "train.common.image_size": image_size,
+        "train.common.views": 2,
+        "train.full.epochs": full_epochs,
+        "gradcam.layer": "layer2",
     }
 
 
@@ -93,15 +118,27 @@ STUDIES = {
         VARIANTS,
         CORRUPTED,
         {
-            "1k": images(1000, seeds=2, common_probe=40, fc=100, layer4=20, full=16, scratch=80),
-            "2k": images(2000, seeds=1, common_probe=30, fc=80, layer4=16, full=10, scratch=50),
-            "5k": images(5000, seeds=1, common_probe=20, fc=60, layer4=12, full=6, scratch=30),
-            "10k": images(10000, seeds=1, common_probe=10, fc=40, layer4=8, full=4, scratch=24),
+            "1k": images(1000, seeds=2, common_probe=40, fc=100, layer4=20, full=16, scratch=50),
+            "2k": images(2000, seeds=1, common_probe=30, fc=80, layer4=16, full=10, scratch=35),
+            "5k": images(5000, seeds=1, common_probe=20, fc=60, layer4=12, full=6, scratch=20),
+            "10k": images(10000, seeds=1, common_probe=10, fc=40, layer4=8, full=4, scratch=14),
             "45k": (1, {}),  # as committed: its trainings come from the run cache
         },
     ),
+    "systems": Study(
+        FINE_TUNED,
+        CORRUPTED,
+        {
+            "resnet18": (1, {}),
+            "resnet50_native": untrained("resnet50", [128, 64], image_size=32, train=10000, full_epochs=10),
+            "resnet50_upsampled": untrained("resnet50", [256], image_size=128, train=8000, full_epochs=1),
+            "mobilenet_v2": untrained("mobilenet_v2", [512], image_size=64, train=10000, full_epochs=10),
+            "mobilenet_v3_small": untrained("mobilenet_v3_small", [512], image_size=64, train=10000, full_epochs=10),
+        },
+        more={"resnet18": ("scratch",)},
+    ),
 }
-FIGURES = {"augmentation": augmentation_figure, "data_size": data_size_figure}
+FIGURES = {"augmentation": augmentation_figure, "data_size": data_size_figure, "systems": systems_figure}
 
 
 def run(params: dict, root: Path, *names: str) -> None:
@@ -119,13 +156,13 @@ def run_study(root: Path, name: str, study: Study) -> list[str]:
     Raises Refusal when what a finished one measured has been dropped from DVC's cache.
     """
     queue = experiments(name, study)
-    targets = [f"{stage}@{variant}" for variant in study.variants for stage in ("calibrate", "corrupt_eval")]
     done = finished(root)
-    waiting = len(set(identities(root, queue, targets)) - set(done))
+    waiting = len({identity(root, experiment, study.targets(experiment.setting)) for experiment in queue} - set(done))
     print(f"{name}: {len(queue)} experiments, {len(queue) - waiting} of them finished before", flush=True)
     start, ran, rows, failed = time.monotonic(), 0, [], []
     for place, experiment in enumerate(queue, 1):
-        (asked,) = identities(root, [experiment], targets)  # anew: the code may have been changed since the queue began
+        targets = study.targets(experiment.setting)
+        asked = identity(root, experiment, targets)  # anew: the code may have been changed since the queue began
         if asked not in done:
             left = f", about {(time.monotonic() - start) / ran * (waiting - ran) / 60:.0f} min left" if ran else ""
             print(f"{place:>2} of {len(queue)}: {asked}{left} ... ", end="", flush=True)
@@ -141,13 +178,16 @@ def run_study(root: Path, name: str, study: Study) -> list[str]:
         params = changed(read_params(root / "params.yaml"), experiment.changes)
         facts = {"setting": experiment.setting, "seed": experiment.seed, "train_images": params["data"]["train"]}
         try:
-            rows += [facts | row for row in measured(root, done[asked], study.variants)]
+            rows += [facts | row for row in measured(root, done[asked], study.variants_of(experiment.setting))]
         except FileNotFoundError:
             way_out = f"`dvc exp remove {asked}`, then run this again"
             raise Refusal(f"what {asked} measured is no longer in DVC's cache: {way_out}") from None
     if rows:
         write_table(root / f"ablation/{name}.csv", rows)
         save_png(FIGURES[name](rows), root / f"ablation/{name}.png")
+        if name == "systems":
+            text = systems_table(rows, {name: by_hand(changes) for name, (_, changes) in study.settings.items()})
+            (root / "ablation/systems.md").write_text(text, encoding="utf-8")
         print(f"{name}: ablation/{name}.csv and {name}.png", flush=True)
     return failed
 
@@ -165,6 +205,16 @@ def experiments(name: str, study: Study) -> list[Experiment]:
     ]
 
 
+def by_hand(changes: Settings) -> str:
+    """The command for the whole study with these changes.
+
+    >>> by_hand({"data.train": 8000, "backbone.head.hidden": [256]})
+    "dvc exp run -S data.train=8000 -S 'backbone.head.hidden=[256]'"
+    """
+    settings = (shlex.quote(f"{key}={json.dumps(value)}".replace('"', "")) for key, value in changes.items())
+    return " ".join(["dvc exp run", *(f"-S {setting}" for setting in settings)]) if changes else "dvc repro"
+
+
 def finished(root: Path) -> dict[str, str]:
     """The commit of each finished experiment that DVC keeps, by name, whichever commit it started from."""
     lines = subprocess.check_output(
@@ -173,8 +223,8 @@ def finished(root: Path) -> dict[str, str]:
     return {name: commit for commit, name in (line.split(" ", 1) for line in lines) if name}
 
 
-def identities(root: Path, queue: Iterable[Experiment], targets: Iterable[str]) -> list[str]:
-    """The experiments' names: each its label and a digest of all that decides what `targets` measure.
+def identity(root: Path, experiment: Experiment, targets: Iterable[str]) -> str:
+    """The experiment's name: its label and a digest of all that decides what `targets` measure.
 
     That is the commands, source files and parameters of these stages and of all before them, as dvc.yaml declares them.
     """
@@ -189,14 +239,10 @@ def identities(root: Path, queue: Iterable[Experiment], targets: Iterable[str]) 
                 keys.update(dep.params)
             elif not any(Path(dep.def_path).is_relative_to(out) for out in made):
                 sources[dep.def_path] = dep.get_hash().value
-    params = read_params(root / "params.yaml")
-
-    def digest(experiment: Experiment) -> str:
-        asked = changed(params, experiment.changes)
-        parts = [sources, {key: value_at(asked, key) for key in keys}]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-    return [f"{experiment.label}-{digest(experiment)[:8]}" for experiment in queue]
+    asked = changed(read_params(root / "params.yaml"), experiment.changes)
+    parts = [sources, {key: value_at(asked, key) for key in keys}]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{experiment.label}-{digest[:8]}"
 
 
 def changed(params: dict, changes: Settings) -> dict:

@@ -47,6 +47,7 @@ data: {train: 100, seed: 0}
 train:
   common: {seed: 0}
   full: {lr: 0.1, epochs: 1}
+  scratch: {seed: 0}
 gradcam: {images: 3}
 """
 TOY = '''
@@ -86,7 +87,6 @@ else:
     path.with_suffix(".json").write_text(json.dumps(content))
 '''
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value")  # DVC's, of pygtrie
-TARGETS = ["calibrate@full", "corrupt_eval@full"]
 
 
 def study(*rates):
@@ -141,7 +141,8 @@ def table(project):
 
 
 def name_of_first(project):
-    return ablation.identities(project, ablation.experiments("augmentation", study(0.2)), TARGETS)[0]
+    (experiment,) = ablation.experiments("augmentation", study(0.2))
+    return ablation.identity(project, experiment, study(0.2).targets(experiment.setting))
 
 
 @pytest.fixture
@@ -261,7 +262,7 @@ def test_a_failed_experiment_is_named_in_a_line_and_the_rest_go_on(project, monk
 
 
 def test_an_unknown_study_is_refused():
-    with pytest.raises(Refusal, match="there is no study dropout: there are augmentation, data_size"):
+    with pytest.raises(Refusal, match="there is no study dropout: there are augmentation, data_size, systems"):
         ablation.run({}, Path(), "dropout")
 
 
@@ -273,3 +274,15 @@ def test_every_experiment_that_is_declared_passes_the_check_of_parameters(tmp_pa
         check_params.run(ablation.changed(params, experiment.changes), tmp_path)
     assert len({experiment.label for experiment in experiments}) == len(experiments)
     assert ablation.FIGURES[name]
+
+
+def test_a_setting_may_have_more_variants_than_the_others():
+    study = ablation.Study(("fc",), {}, {"small": (1, {}), "whole": (1, {})}, more={"whole": ("scratch",)})
+    assert study.targets("small") == ["calibrate@fc", "corrupt_eval@fc"]
+    assert study.targets("whole")[2:] == ["calibrate@scratch", "corrupt_eval@scratch"]
+
+
+def test_readme_has_the_command_of_every_system():
+    text = (ROOT / "README.md").read_text()
+    commands = {ablation.by_hand(changes) for _, changes in ablation.STUDIES["systems"].settings.values()}
+    assert {command for command in commands if command not in text} == set()

@@ -86,7 +86,7 @@ def slide(page, bins):
 
 
 def test_every_diagram_is_drawn(page):
-    assert page.locator(".chart svg").count() == 6 + 2 + 2
+    assert page.locator(".chart svg").count() == 8 + 2 + 2
     assert page.locator(".chart svg path").count() > 100
     assert all(label for label in page.locator(".chart").evaluate_all("all => all.map(one => one.ariaLabel)"))
 

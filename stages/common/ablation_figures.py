@@ -112,6 +112,31 @@ def data_size_figure(rows: list[Row]) -> Figure:
     return figure
 
 
+def systems_figure(rows: list[Row]) -> Figure:
+    """A mark per system (`setting`) and variant, at its accuracy and its seconds of training (`train_seconds`)."""
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    axes = figure.subplots()
+    systems, variants = (list(dict.fromkeys(row[key] for row in rows)) for key in ("setting", "variant"))
+    markers = dict(zip(variants, cycle(MARKERS), strict=False))
+    for system, colour in zip(systems, cycle((*COLOURS, "#56B4E9", "#D55E00")), strict=False):
+        of_system = [row for row in rows if row["setting"] == system]
+        places = [(float(row["train_seconds"]), float(row["accuracy"])) for row in of_system]
+        axes.plot(*zip(*places, strict=True), color=colour, linewidth=1, label=system.replace("_", " "))
+        for row, (took, accuracy) in zip(of_system, places, strict=True):
+            bounds = [[accuracy - float(row["accuracy_low"])], [float(row["accuracy_high"]) - accuracy]]
+            axes.errorbar(took, accuracy, bounds, color=colour, marker=markers[row["variant"]], markersize=7)
+    axes.set_xscale("log")
+    axes.set_xlabel("seconds of training", **TEXT)
+    axes.set_title("What does each depth of each system cost, and bring?\naccuracy", fontsize=11)
+    frame(axes)
+    shapes = [
+        Line2D([], [], color=GREY, linestyle="none", marker=marker, label=name) for name, marker in markers.items()
+    ]
+    lines, _ = axes.get_legend_handles_labels()
+    figure.legend(handles=[*lines, *shapes], loc="outside lower center", ncols=4, frameon=False, **TEXT)
+    return figure
+
+
 def of_size(rows: list[Row], size: int) -> list[Row]:
     return [row for row in rows if int(row["train_images"]) == size]
 

@@ -1,0 +1,75 @@
+"""The systems that this project was modelled on, as its own parameters make them, beside their sources' figures."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from stages.common.model_card import fixed, percent, seconds
+from stages.common.results_table import LEARNS
+
+Row = Mapping[str, Any]
+
+HEADINGS = (
+    "variant",
+    "what learns",
+    "accuracy in the source",
+    "accuracy here",
+    "ECE before",
+    "ECE after",
+    "corrupted accuracy",
+    "training",
+)
+ALIGN = ("---", "---", "---", *["---:"] * 5)
+COMMITTED = "resnet18"  # the system that is the committed study itself
+
+
+class System(NamedTuple):
+    title: str
+    source: Mapping[str, str]  # what its source says of a variant, in the source's words and digits
+
+
+SYSTEMS = {
+    COMMITTED: System(
+        "ResNet-18 at three depths, and a light network from nothing: the committed study",
+        {
+            "fc": "82 to 85 %, a placeholder, from ImageNet weights",
+            "layer4": "88 to 91 %, a placeholder, from ImageNet weights",
+            "full": "93 to 95 %, a placeholder, from ImageNet weights",
+        },
+    ),
+    "resnet50_native": System(
+        "ResNet-50 at the images' own 32 pixels, in two phases, with a head of 128 and 64 units, on 10,000 images",
+        {"full": "92 %, from ImageNet weights"},
+    ),
+    "resnet50_upsampled": System(
+        "ResNet-50 on upsampled images, its last block unfrozen, with a head of 256 units and dropout, on 8,000 images",
+        {"layer4": "48.6 % after 68 minutes at 224 pixels on a Quadro T1000"},
+    ),
+    "mobilenet_v2": System("MobileNetV2, frozen and partly unfrozen, on 10,000 images", {}),
+    "mobilenet_v3_small": System("MobileNetV3-Small, frozen and partly unfrozen, on 10,000 images", {}),
+}
+
+
+def systems_table(rows: list[Row], commands: Mapping[str, str]) -> str:
+    """A Markdown table for each system. rows: as ablation.py measures them, with the system as their `setting`;
+    commands: what runs each as an experiment."""
+    parts = []
+    for name, system in SYSTEMS.items():
+        cells = [_cells(row, system) for row in rows if row["setting"] == name]
+        if cells:
+            parts.append(f"### {system.title}\n`{commands[name]}`\n")
+            parts.append("\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, ALIGN, *cells)) + "\n")
+    return "\n".join(parts)
+
+
+def _cells(row: Row, system: System) -> tuple[str, ...]:
+    low, high = (percent(row[bound]).removesuffix(" %") for bound in ("accuracy_low", "accuracy_high"))
+    return (
+        f"`{row['variant']}`",
+        LEARNS[row["variant"]],
+        system.source.get(row["variant"], "none given"),
+        f"{percent(row['accuracy'])} ({low} to {high})",
+        fixed(row["ece_before"]),
+        fixed(row["ece_after"]),
+        percent(row["corrupted_accuracy"]),
+        seconds(row["train_seconds"]),
+    )
