@@ -30,6 +30,9 @@ SMALL = {
 }
 
 
+WITH_SECONDS = ("results/training/", "metrics/summary.json", "metrics/training.json", "MODEL_CARD.md", "report.html")
+
+
 def call(folder, *command):
     """What `command` prints, run in `folder` with this Python first on the path and the network forbidden to it."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -125,3 +128,23 @@ def test_the_exported_model_answers_from_the_command_line(clone):
     (clone / "photo.png").unlink()
     assert "photo.png" in output
     assert "%" in output
+
+
+def digests(folder):
+    """By path, of every output that holds no seconds, as dvc.lock has them."""
+    lock = YAML(typ="safe", pure=True).load(folder / "dvc.lock")
+    outs = [out for stage in lock["stages"].values() for out in stage["outs"]]
+    return {
+        out["path"]: out["md5"]
+        for out in outs
+        if not (out["path"].startswith(WITH_SECONDS) and out["path"].endswith((".json", ".md", ".html")))
+    }
+
+
+def test_the_study_run_again_in_another_clone_leaves_the_same_bytes(clone, tmp_path):
+    again = tmp_path / "again"
+    call(tmp_path, "git", "clone", "--quiet", str(clone), str(again))
+    (again / "dvc.lock").unlink()
+    assert {"train_full", "train_scratch"} < stages_run(call(again, "dvc", "repro"))
+    assert {"models/full.safetensors", "results/training/full.csv", "models/model.onnx"} < digests(again).keys()
+    assert digests(again) == digests(clone)
