@@ -286,3 +286,11 @@ def test_readme_has_the_command_of_every_system():
     text = (ROOT / "README.md").read_text()
     commands = {ablation.by_hand(changes) for _, changes in ablation.STUDIES["systems"].settings.values()}
     assert {command for command in commands if command not in text} == set()
+
+
+def test_the_systems_are_also_told_in_a_table_with_the_command_of_each(project):
+    study = ablation.Study(("full",), {}, {"resnet18": (1, {"train.full.lr": 0.2})})
+    assert ablation.run_study(project, "systems", study) == []
+    text = (project / "ablation/systems.md").read_text()
+    assert "`dvc exp run -S train.full.lr=0.2`" in text
+    assert "| `full` | everything | 93 to 95 %" in text and "| 70.00 % (60.00 to 80.00) |" in text

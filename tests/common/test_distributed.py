@@ -20,23 +20,12 @@ from stages.common.examples import Examples
 from stages.common.optimisation import Learner
 from stages.common.params import Refusal
 from stages.common.training import ImageRecipe, fit, over_images
+from tests.common.test_optimisation import RECIPE as PLAIN
 from tests.test_dvc_yaml import ROOT
 
 AUGMENT = BatchAugment(crop_flip=True, randaugment=True, cutout=True, mixup=0.2, cutmix=1.0)
-RECIPE = ImageRecipe(
-    epochs=3,
-    lr=0.05,
-    weight_decay=0.0005,
-    label_smoothing=0.1,
-    optimizer="sgd",
-    schedule="cosine",
-    layer_decay=1.0,
-    ema=0.9,
-    clip=1.0,
-    patience=None,
-    augment=AUGMENT,
-    processes=1,
-)
+KNOBS = {"epochs": 3, "lr": 0.05, "weight_decay": 0.0005, "label_smoothing": 0.1, "schedule": "cosine", "ema": 0.9}
+RECIPE = ImageRecipe(**PLAIN.model_dump() | KNOBS | {"clip": 1.0, "augment": AUGMENT, "processes": 1})
 BATCH = 15  # no even number: the shares are of 7 and 8
 
 
