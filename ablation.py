@@ -43,15 +43,16 @@ class Study(NamedTuple):
     variants: tuple[str, ...]
     shared: Settings
     settings: Mapping[str, tuple[int, Settings]]  # by name: the number of seeds, and what it changes besides `shared`
-    more: Mapping[str, tuple[str, ...]] = {}  # variants that a setting has besides
+    own: Mapping[str, tuple[str, ...]] = {}  # the variants of a setting that has others
+    published: tuple[str, ...] = ()  # stages that run besides, of the variant that is published
 
     def variants_of(self, setting: str) -> tuple[str, ...]:
-        return (*self.variants, *self.more.get(setting, ()))
+        return self.own.get(setting, self.variants)
 
     def targets(self, setting: str) -> list[str]:
-        return [
-            f"{stage}@{variant}" for variant in self.variants_of(setting) for stage in ("calibrate", "corrupt_eval")
-        ]
+        variants = self.variants_of(setting)
+        measured = [f"{stage}@{variant}" for variant in variants for stage in ("calibrate", "corrupt_eval")]
+        return [*measured, *self.published]
 
 
 class Experiment(NamedTuple):
@@ -71,16 +72,19 @@ def augment(**changes: bool | float) -> tuple[int, Settings]:
     return 2, {f"train.full.augment.{name}": value for name, value in changes.items()}
 
 
-def images(count: int, seeds: int, **epochs: int) -> tuple[int, Settings]:
+def images(count: int, **epochs: int) -> tuple[int, Settings]:
     """The fewer images, the more epochs, so that the smallest sets are learned too."""
-    return seeds, {"data.train": count, "data.val": 2000} | {
+    return 1, {"data.train": count, "data.val": 1000} | {
         f"train.{block.replace('_', '.')}.epochs": number for block, number in epochs.items()
     }
 
 
-def untrained(backbone: str, hidden: list[int], image_size: int, train: int, full_epochs: int) -> tuple[int, Settings]:
+def untrained(
+    backbone: str, freeze: str, hidden: list[int], image_size: int, train: int, full_epochs: int
+) -> tuple[int, Settings]:
     """A backbone from random weights: torchvision's are a download, which not every machine can make."""
     return 1, {
+        "freeze": freeze,
         "backbone.name": backbone,
         "backbone.weights": "none",
         "backbone.head.hidden": hidden,
@@ -118,24 +122,27 @@ STUDIES = {
         VARIANTS,
         CORRUPTED,
         {
-            "1k": images(1000, seeds=2, common_probe=40, fc=100, layer4=20, full=16, scratch=50),
-            "2k": images(2000, seeds=1, common_probe=30, fc=80, layer4=16, full=10, scratch=35),
-            "5k": images(5000, seeds=1, common_probe=20, fc=60, layer4=12, full=6, scratch=20),
-            "10k": images(10000, seeds=1, common_probe=10, fc=40, layer4=8, full=4, scratch=14),
+            "1k": images(1000, common_probe=40, fc=100, layer4=20, full=16, scratch=50),
+            "2k": images(2000, common_probe=30, fc=80, layer4=16, full=10, scratch=35),
+            "5k": images(5000, common_probe=20, fc=60, layer4=12, full=6, scratch=20),
+            "10k": images(10000, common_probe=10, fc=40, layer4=8, full=4, scratch=14),
             "45k": (1, {}),  # as committed: its trainings come from the run cache
         },
     ),
     "systems": Study(
         FINE_TUNED,
-        CORRUPTED,
+        {**CORRUPTED, "gradcam.faithfulness_images": 20},
         {
             "resnet18": (1, {}),
-            "resnet50_native": untrained("resnet50", [128, 64], image_size=32, train=10000, full_epochs=10),
-            "resnet50_upsampled": untrained("resnet50", [256], image_size=128, train=8000, full_epochs=1),
-            "mobilenet_v2": untrained("mobilenet_v2", [512], image_size=64, train=10000, full_epochs=10),
-            "mobilenet_v3_small": untrained("mobilenet_v3_small", [512], image_size=64, train=10000, full_epochs=10),
+            "resnet50_native": untrained("resnet50", "full", [128, 64], image_size=32, train=10000, full_epochs=10),
+            "resnet50_upsampled": untrained("resnet50", "layer4", [256], image_size=128, train=8000, full_epochs=1),
+            "mobilenet_v2": untrained("mobilenet_v2", "layer4", [512], image_size=64, train=10000, full_epochs=10),
+            "mobilenet_v3_small": untrained(
+                "mobilenet_v3_small", "layer4", [512], image_size=64, train=10000, full_epochs=10
+            ),
         },
-        more={"resnet18": ("scratch",)},
+        own={"resnet18": VARIANTS, "resnet50_upsampled": ("layer4",)},  # whose source trained one
+        published=("gradcam", "export"),
     ),
 }
 FIGURES = {"augmentation": augmentation_figure, "data_size": data_size_figure, "systems": systems_figure}

@@ -276,10 +276,11 @@ def test_every_experiment_that_is_declared_passes_the_check_of_parameters(tmp_pa
     assert ablation.FIGURES[name]
 
 
-def test_a_setting_may_have_more_variants_than_the_others():
-    study = ablation.Study(("fc",), {}, {"small": (1, {}), "whole": (1, {})}, more={"whole": ("scratch",)})
-    assert study.targets("small") == ["calibrate@fc", "corrupt_eval@fc"]
-    assert study.targets("whole")[2:] == ["calibrate@scratch", "corrupt_eval@scratch"]
+def test_a_setting_may_have_variants_of_its_own_and_the_published_one_its_stages():
+    settings = {"small": (1, {}), "whole": (1, {})}
+    study = ablation.Study(("fc",), {}, settings, own={"whole": ("scratch",)}, published=("export",))
+    assert study.targets("small") == ["calibrate@fc", "corrupt_eval@fc", "export"]
+    assert study.targets("whole") == ["calibrate@scratch", "corrupt_eval@scratch", "export"]
 
 
 def test_readme_has_the_command_of_every_system():
