@@ -1,7 +1,14 @@
 """README against what was measured: its table is the one that metrics/ gives."""
 
+import csv
 import json
+import re
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from statistics import fmean
+
+import pytest
 
 from stages.common.results_table import results_table
 
@@ -14,6 +21,25 @@ def read(name):
 
 def test_the_results_table_is_the_one_that_the_metrics_give():
     assert results_table(read("summary.json"), read("training.json")) in (ROOT / "README.md").read_text()
+
+
+def means(study):
+    """How README writes the means over the seeds of every setting and variant of a study: percent and plain."""
+    key = itemgetter("setting", "variant")
+    with (ROOT / f"ablation/{study}.csv").open() as file:
+        rows = sorted(csv.DictReader(file), key=key)
+    for _, group in groupby(rows, key):
+        for values in zip(*([float(value) for value in list(row.values())[4:]] for row in group), strict=True):
+            yield f"{100 * fmean(values):.1f}"
+            yield f"{fmean(values):.3f}"
+
+
+@pytest.mark.parametrize("study", ["augmentation"])
+def test_every_decimal_that_is_said_of_a_study_is_in_its_table(study):
+    said = (ROOT / "README.md").read_text().split(f"<!-- {study} -->")[1].split(f"<!-- /{study} -->")[0]
+    decimals = set(re.findall(r"\d+\.\d+", said))
+    assert decimals
+    assert decimals - set(means(study)) == set()
 
 
 def test_every_file_that_the_tree_names_exists():
