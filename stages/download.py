@@ -19,7 +19,7 @@ from stages.common.params import parse
 from stages.common.picture_folder import list_pictures, read_pictures
 from stages.common.sources import load
 from stages.common.stage import main
-from stages.common.weights import Weights, backbone_weights
+from stages.common.weights import Weights, backbone_weights, rescaled
 
 
 def run(params: dict[str, Any], root: Path) -> None:
@@ -33,6 +33,8 @@ def run(params: dict[str, Any], root: Path) -> None:
         raw = read_pictures(list_pictures(root / path), side)
     else:
         raw = load(dataset, root)
+    if weights == "none":
+        state = rescaled(backbone, state, raw.train_images)
     with whole_folder(root / "data/backbone") as folder:
         save_file(state, folder / "weights.safetensors", {"backbone": backbone})
     with whole_folder(root / "data/raw") as folder:

@@ -5,9 +5,11 @@ import socket
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from safetensors.torch import load
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stages.common.backbones import BackboneName
 from stages.common.params import Refusal
@@ -19,6 +21,7 @@ BUNDLED = Path("weights/resnet18_tinyimagenet.safetensors")  # its README says w
 BUNDLED_SHA256 = "39b2cca5a084d76e9b5370866e5c270755110f2985f1e7b8fc94e80134546be6"
 TIMEOUT = 15  # seconds without an answer
 SEED = 0  # of `none`
+MEASURED, SIDE = 128, 64  # images, and pixels a side, that the batch norms of `none` take their variances from
 
 
 def require_bundled(name: BackboneName, weights: Weights) -> None:
@@ -34,7 +37,8 @@ def backbone_weights(name: BackboneName, weights: Weights, root: Path) -> dict[s
     """The state dict that `backbone.name` and `backbone.weights` name.
 
     `tinyimagenet` is bundled (float16, sha256 checked), `imagenet` is torchvision's (hash-checked download), `none` is
-    torchvision's random initialisation. Raises Refusal when a file is damaged or cannot be had.
+    torchvision's random initialisation, which `rescaled` makes fit to be frozen. Raises Refusal when a file is damaged
+    or cannot be had.
     """
     require_bundled(name, weights)
     match weights:
@@ -45,6 +49,29 @@ def backbone_weights(name: BackboneName, weights: Weights, root: Path) -> dict[s
         case "none":
             state = _random(name)
     return {key: tensor for key, tensor in state.items() if not key.startswith(("fc.", "classifier."))}
+
+
+def rescaled(name: BackboneName, state: dict[str, Tensor], images: np.ndarray) -> dict[str, Tensor]:
+    """The state dict of `none`, the variances of its batch norms such that what each puts out has a mean square of 1.
+
+    Measured layer by layer on the first of these images, uint8 (N, H, W, 3), in the manner of Mishkin & Matas 2016,
+    "All You Need Is a Good Init". At torchvision's own 1 signals die out on their way through a deep frozen network:
+    the features of a MobileNet are of the order of 1e-9.
+    """
+    pixels = torch.from_numpy(images[:MEASURED]).permute(0, 3, 1, 2).float()
+    pixels = (pixels - pixels.mean((0, 2, 3), keepdim=True)) / (pixels.std((0, 2, 3), keepdim=True) + 1)
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        net = torchvision.models.get_model(name, weights=None).eval()
+        net.load_state_dict(state, strict=False)  # all but the classifier
+        for layer in net.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.register_forward_pre_hook(_rescale)
+        net(F.interpolate(pixels, size=SIDE, mode="bilinear"))
+    return {key: net.state_dict()[key].clone() for key in state}
+
+
+def _rescale(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+    layer.running_var.fill_(inputs[0].square().mean())
 
 
 def imagenet(name: BackboneName) -> torchvision.models.WeightsEnum:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -14,7 +15,7 @@ from stages.common.backbones import BackboneName
 from stages.common.model import Classifier, Head, load_backbone
 from stages.common.params import Refusal, parse
 from stages.common.torchvision_shim import torchvision
-from stages.common.weights import BUNDLED, BUNDLED_SHA256, Weights, backbone_weights, imagenet
+from stages.common.weights import BUNDLED, BUNDLED_SHA256, Weights, backbone_weights, imagenet, rescaled
 
 PROJECT = Path(__file__).parents[2]
 RESNET18 = set(torchvision.models.resnet18(weights=None).state_dict()) - {"fc.weight", "fc.bias"}
@@ -114,6 +115,26 @@ def test_imagenet_without_network_is_refused_in_one_line_with_the_way_out(
 def test_the_entry_is_torchvisions_own_with_a_hash_in_its_name(name):
     url = imagenet(name).url
     assert re.fullmatch(rf"https://download\.pytorch\.org/models/{name}-[0-9a-f]{{8}}\.pth", url)
+
+
+@pytest.mark.parametrize("name", get_args(BackboneName))
+def test_random_weights_rescaled_on_images_keep_their_signals_alive(name, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (128, 8, 8, 3), dtype=np.uint8).repeat(4, 1).repeat(4, 2)
+    state = backbone_weights(name, "none", tmp_path)
+    torch.manual_seed(7)
+    after = rescaled(name, state, images)
+    drawn = torch.rand(1)
+    save_file(after, tmp_path / "weights.safetensors")
+    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 64, name)
+    load_backbone(model, tmp_path / "weights.safetensors")
+    with torch.inference_mode():
+        features = model.eval().tail(model.trunk(model.preprocess(torch.from_numpy(images[:32]))))
+    assert 0.1 < features.std(0).mean() < 10
+    assert {key for key in state if not torch.equal(state[key], after[key])} == {
+        key for key in state if key.endswith("running_var")
+    }
+    torch.manual_seed(7)
+    assert torch.equal(drawn, torch.rand(1))
 
 
 @pytest.mark.parametrize("name", ["resnet34", "mobilenet_v2"])
