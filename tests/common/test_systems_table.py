@@ -15,8 +15,10 @@ COMMANDS = dict.fromkeys(SYSTEMS, "dvc exp run")
 
 
 def test_what_was_measured_stands_beside_what_the_source_says():
-    heading, command, blank, *table = systems_table([ROW], COMMANDS).splitlines()
-    assert heading.startswith("### ResNet-50 on upsampled images")
+    head, text = systems_table([ROW], COMMANDS).split("### ")
+    assert head.startswith("# The sources' systems, reproduced")
+    heading, command, blank, *table = text.splitlines()
+    assert heading.startswith("ResNet-50 on upsampled images")
     assert (command, blank) == ("`dvc exp run`", "")
     assert table[2] == (
         "| `layer4` | last block and head | 48.6 % after 68 minutes at 224 pixels on a Quadro T1000 "
