@@ -14,7 +14,7 @@ run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experime
 	$(BIN)/python quickstart.py
 
 test: $(VENV)/dev.stamp  ## the test suite, offline
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 plots: $(VENV)/run.stamp  ## dvc plots as one page that needs no network; PLOTS="diff HEAD~1" compares
 	$(BIN)/python plots.py $(PLOTS)

@@ -1,5 +1,7 @@
 """Small real inputs that many tests share."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,12 @@ import torch
 from stages.common.model import Classifier, Head
 
 CLASSES = ["plane", "bird", "cat"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # of pytest -n, whose workers' threads would wait for each other
+        os.environ["OMP_NUM_THREADS"] = "1"  # of the scripts that tests start
+        torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ NEVER_IMPORTED = {
     "flask-cors": "what moto's server answers with",
     "onnxscript": "what torch.onnx.export translates with",
     "ruff": "the command",
+    "pytest-xdist": "pytest -n",
 }
 FILES = ("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt", "requirements-track.txt")
 TRACK = ROOT / "track.py"
