@@ -32,15 +32,15 @@ lint: $(VENV)/dev.stamp
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: requirements.txt | $(BIN)/python
+$(VENV)/run.stamp: requirements.txt constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	touch $@
 
-$(VENV)/track.stamp: requirements.txt requirements-track.txt | $(BIN)/python
+$(VENV)/track.stamp: requirements.txt constraints.txt requirements-track.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements-track.txt
 	touch $@
 
-$(VENV)/dev.stamp: requirements.txt requirements-dev.txt requirements-nodeps.txt | $(BIN)/python
+$(VENV)/dev.stamp: requirements.txt constraints.txt requirements-dev.txt requirements-nodeps.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-nodeps.txt
 	touch $@

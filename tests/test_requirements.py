@@ -5,9 +5,10 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import packages_distributions, requires, version
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.test_dvc_yaml import ROOT
 
@@ -15,8 +16,8 @@ NEVER_IMPORTED = {
     "flask": "what moto's server answers with",
     "flask-cors": "what moto's server answers with",
     "onnxscript": "what torch.onnx.export translates with",
-    "ruff": "the command",
     "pytest-xdist": "pytest -n",
+    "ruff": "the command",
 }
 FILES = ("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt", "requirements-track.txt")
 TRACK = ROOT / "track.py"
@@ -113,3 +114,27 @@ def test_nothing_is_pinned_for_the_tests_that_no_test_imports():
 def test_the_tests_run_on_the_pinned_versions():
     pinned = pins("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt")
     assert {name: version(name).split("+")[0] for name in pinned} == pinned
+
+
+def needed(*asked):
+    """{distribution: version} of all that these requirements bring into this environment."""
+    found, waiting = set(), [Requirement(line) for line in asked]
+    while waiting:
+        requirement = waiting.pop()
+        for extra in {"", *requirement.extras}:
+            if (asked := (canonical(requirement.name), extra)) not in found:
+                found.add(asked)
+                more = (Requirement(line) for line in requires(requirement.name) or [])
+                waiting += [line for line in more if not line.marker or line.marker.evaluate({"extra": extra})]
+    return {name: version(name).split("+")[0] for name, _ in found}
+
+
+def test_what_the_pinned_libraries_need_is_locked_too():
+    locked = pins("requirements.txt", "requirements-dev.txt", "constraints.txt")
+    installed = needed(*lines("requirements.txt"), *lines("requirements-dev.txt"))
+    assert len(installed) > 100
+    assert installed.items() - locked.items() == set()
+
+
+def test_constraints_txt_locks_nothing_that_a_requirements_file_pins():
+    assert pins("constraints.txt").keys() & pins(*FILES).keys() == set()
