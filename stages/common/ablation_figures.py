@@ -126,6 +126,7 @@ def systems_figure(rows: list[Row]) -> Figure:
             bounds = [[accuracy - float(row["accuracy_low"])], [float(row["accuracy_high"]) - accuracy]]
             axes.errorbar(took, accuracy, bounds, color=colour, marker=markers[row["variant"]], markersize=7)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("seconds of training", **TEXT)
     axes.set_title("What does each depth of each system cost, and bring?\naccuracy", fontsize=11)
     frame(axes)
