@@ -7,7 +7,7 @@ PLOTS ?= show
 TO ?= mlflow
 REV ?= HEAD
 
-.PHONY: run test lint plots track ablation
+.PHONY: run test lint plots track ablation faults
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experiment
@@ -24,6 +24,9 @@ track: $(VENV)/track.stamp  ## the committed run, or REV=quickstart, to MLflow; 
 
 ablation: $(VENV)/run.stamp  ## studies of augmentation, data size and other systems; a stopped one carries on
 	$(BIN)/python ablation.py
+
+faults: $(VENV)/dev.stamp  ## every fault tried many times on a small study, into faults/RESULTS.md
+	$(BIN)/python -m faults
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
