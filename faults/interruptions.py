@@ -52,9 +52,7 @@ def kill_script(run: Repro, project: Path) -> None:
         for lock in project.glob(".cache/locks/*.pid"):
             with suppress(FileNotFoundError, ValueError, ProcessLookupError):
                 script = int(lock.read_text())
-                if (
-                    os.getpgid(script) == run.process.pid
-                ):  # and not one that was killed before, whose number is another's
+                if os.getpgid(script) == run.process.pid:  # else it was killed before, and its number is another's
                     os.kill(script, signal.SIGKILL)
                     return
         sleep(0.01)

@@ -27,7 +27,6 @@ download: their frozen layers have learned nothing, and their accuracy is no mat
 weights. `backbone.weights=imagenet` in the commands downloads those. Accuracy with its 95 % interval over the test
 images; corrupted accuracy over four corruptions of 300 of them.
 """
-COMMITTED = "resnet18"  # the system that is the committed study itself
 
 
 class System(NamedTuple):
@@ -36,7 +35,7 @@ class System(NamedTuple):
 
 
 SYSTEMS = {
-    COMMITTED: System(
+    "resnet18": System(
         "ResNet-18 at three depths, and a light network from nothing: the committed study",
         {
             "fc": "82 to 85 %, a placeholder, from ImageNet weights",
