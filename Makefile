@@ -7,7 +7,7 @@ PLOTS ?= show
 TO ?= mlflow
 REV ?= HEAD
 
-.PHONY: run test lint plots track ablation faults
+.PHONY: run test lint plots track ablation faults bench
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experiment
@@ -28,6 +28,9 @@ ablation: $(VENV)/run.stamp  ## studies of augmentation, data size and other sys
 faults: $(VENV)/dev.stamp  ## every fault tried many times on a small study, into faults/RESULTS.md
 	$(BIN)/python -m faults
 
+bench: $(VENV)/bench.stamp  ## speed beside what people would use instead, into benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,6 +44,11 @@ $(VENV)/run.stamp: requirements.txt constraints.txt | $(BIN)/python
 
 $(VENV)/track.stamp: requirements.txt constraints.txt requirements-track.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements-track.txt
+	touch $@
+
+$(VENV)/bench.stamp: requirements.txt constraints.txt requirements-bench.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-bench.txt
 	touch $@
 
 $(VENV)/dev.stamp: requirements.txt constraints.txt requirements-dev.txt requirements-nodeps.txt | $(BIN)/python

@@ -19,8 +19,8 @@ NEVER_IMPORTED = {
     "pytest-xdist": "pytest -n",
     "ruff": "the command",
 }
-FILES = ("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt", "requirements-track.txt")
-TRACK = ROOT / "track.py"
+EXTRA = {"track.py": "requirements-track.txt", "benchmarks": "requirements-bench.txt"}  # by who imports more
+FILES = ("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt", *EXTRA.values())
 DISTRIBUTIONS = packages_distributions()  # by the name that is imported
 
 
@@ -74,14 +74,24 @@ def is_test(path):
     return path.relative_to(ROOT).parts[0] == "tests"
 
 
+def is_extra(path):
+    return path.relative_to(ROOT).parts[0] in EXTRA
+
+
 def test_every_library_that_the_code_imports_is_in_requirements_txt():
-    code = [path for path in sources() if not is_test(path) and path != TRACK]
+    code = [path for path in sources() if not is_test(path) and not is_extra(path)]
     assert unpinned(code, pins("requirements.txt")) == {}
 
 
-def test_what_track_py_alone_imports_is_in_requirements_track_txt():
-    assert unpinned([TRACK], pins("requirements.txt", "requirements-track.txt")) == {}
-    assert pins("requirements-track.txt").keys() - imported(TRACK) == set()
+@pytest.mark.parametrize(("part", "file"), EXTRA.items())
+def test_what_one_part_alone_imports_is_in_a_requirements_file_of_its_own(part, file):
+    code = [path for path in sources() if path.relative_to(ROOT).parts[0] == part]
+    assert code
+    assert unpinned(code, pins("requirements.txt", file)) == {}
+
+
+def test_nothing_is_pinned_for_track_py_that_it_does_not_import():
+    assert pins("requirements-track.txt").keys() - imported(ROOT / "track.py") == set()
 
 
 def test_every_library_that_the_tests_import_is_in_a_requirements_file():
@@ -137,4 +147,9 @@ def test_what_the_pinned_libraries_need_is_locked_too():
 
 
 def test_constraints_txt_locks_nothing_that_a_requirements_file_pins():
-    assert pins("constraints.txt").keys() & pins(*FILES).keys() == set()
+    assert pins("constraints.txt").keys() & pins(*set(FILES) - {"requirements-bench.txt"}).keys() == set()
+
+
+def test_the_benchmarks_change_no_version_that_is_locked():
+    locked, added = pins("constraints.txt"), pins("requirements-bench.txt")  # which pip takes with --no-deps
+    assert {name: version for name, version in added.items() if locked.get(name, version) != version} == {}

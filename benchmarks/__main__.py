@@ -1,0 +1,67 @@
+"""Ours against what people would use instead: `python -m benchmarks [PROGRAM ...] [--quick]`, or `make bench`.
+
+Programs: training, utilisation, growth, serving; all of them by default. Each writes its CSV and RESULTS.md in
+benchmarks/ after every measurement, so that a second start carries on where one was stopped. Rows of another machine
+stay, and are not taken for this one's. --quick is a smoke run of seconds, under .cache/benchmarks/quick.
+"""
+
+import argparse
+import shutil
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.plan import SIZES, Plan
+from benchmarks.project import work_folder
+from benchmarks.results import write_results
+from stages.common.params import Refusal
+
+PROGRAMS = {  # what each writes
+    "serving": ("serving.csv", "serving_quality.csv"),
+    "utilisation": ("utilisation.csv", "profile.csv"),
+    "growth": ("growth.csv",),
+    "training": ("training.csv",),
+}
+
+
+def main(arguments: list[str], project: Path) -> None:
+    """Exits with one line on a Refusal."""
+    asked = parser().parse_args(arguments)
+    programs = asked.programs or list(PROGRAMS)
+    if unknown := set(programs) - set(PROGRAMS):
+        sys.exit(f"benchmarks: there is no program {', '.join(sorted(unknown))}: there are {', '.join(PROGRAMS)}")
+    folder = work_folder(project, "quick") if asked.quick else project / "benchmarks"
+    plan = Plan(True, 1, (32,)) if asked.quick else Plan(False, asked.runs, tuple(asked.sizes))
+    if asked.quick:
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        for program in programs:
+            if asked.fresh:
+                for name in PROGRAMS[program]:
+                    (folder / name).unlink(missing_ok=True)
+            import_module(f"benchmarks.{program}").run(project, folder, plan)
+            write_results(folder)
+    except Refusal as fault:
+        sys.exit(f"benchmarks: {fault}")
+    except KeyboardInterrupt:
+        sys.exit("benchmarks: stopped; the next start carries on")
+    print(folder / "RESULTS.md")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "programs",
+        nargs="*",
+        metavar="PROGRAM",
+        help=f"of {', '.join(PROGRAMS)}; all by default",
+    )
+    parser.add_argument("--quick", action="store_true", help="a smoke run of seconds, whose figures say nothing")
+    parser.add_argument("--fresh", action="store_true", help="measure again what there is already")
+    parser.add_argument("--runs", type=int, default=1, help="of each measurement, in turn")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES[:1]), help="pixels a side, 64 by default")
+    return parser
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], Path.cwd())

@@ -1,0 +1,98 @@
+"""How time and memory grow with the number of images and with the resolution.
+
+`features` (of one view), an epoch of `train_layer4` and one of `train_full`, each a process of its own: the stages
+themselves, with their own clocks. 20 images to validate and to test on, so that training alone is measured.
+Writes growth.csv and growth.png.
+"""
+
+import json
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.growth_figure import growth_figure
+from benchmarks.machine import describe
+from benchmarks.memory import watched
+from benchmarks.plan import Plan
+from benchmarks.process import apart
+from benchmarks.project import parameters, raw_images, work_folder, write_root
+from benchmarks.table import Table
+from stages.common.allocator import keep_freed_memory
+from stages.common.datasets import Split
+from stages.common.figures import save_png
+
+PARTS = ("features", "layer4", "full")
+IMAGES = (1000, 2000, 5000, 10_000, 20_000, 50_000)
+SMALLEST = 32  # pixels a side, at which the images grow
+SIDES = (32, 64, 96, 128, 224)
+FEWEST = 1000  # images, at which the resolution grows
+QUICK = ((100, 32), (200, 32), (100, 64))
+JUDGED = 20  # images of val and of test
+
+
+def run(project: Path, folder: Path, plan: Plan) -> None:
+    table = Table(folder / "growth.csv")
+    machine = describe()
+    for number in range(plan.runs):
+        for images, image_size in points(plan.quick):
+            place = {"machine": machine, "images": images, "image_size": image_size, "run": number}
+            missing = [part for part in PARTS if not table.has(**place, part=part)]
+            if missing:
+                measure(table, project, plan.quick, place, missing)
+    rows = [row for row in table.rows if row["machine"] == machine]
+    save_png(growth_figure(rows), folder / "growth.png")
+
+
+def points(quick: bool) -> tuple[tuple[int, int], ...]:
+    """(images, pixels a side), without repeats."""
+    grid = (*((images, SMALLEST) for images in IMAGES), *((FEWEST, side) for side in SIDES))
+    return QUICK if quick else tuple(dict.fromkeys(grid))
+
+
+def measure(table: Table, project: Path, quick: bool, place: dict[str, Any], parts: list[str]) -> None:
+    images, image_size = place["images"], place["image_size"]
+    root = work_folder(project, f"growth-{images}-{image_size}")
+    shutil.rmtree(root, ignore_errors=True)
+    prepare_images(project, root, quick, images)
+    params = parameters(project, quick, image_size, seed=0)
+    params["train"]["common"]["views"] = 1
+    for recipe in (params["train"]["common"]["probe"], params["train"]["layer4"], params["train"]["full"]):
+        recipe["epochs"] = 1
+    for part in PARTS:  # the others need the features, whether or not those are in the table
+        if part in parts or part == "features":
+            print(f"growth, {images:,} images, {image_size} px, {part} ... ", end="", flush=True)
+            row = apart(measure_part, root, params, part)
+            print(f"{row['seconds']:.1f} s, {row['resident_mb']:.0f} MB", flush=True)
+            if part in parts:
+                table.add({**place, "part": part, **row})
+    shutil.rmtree(root)
+
+
+def prepare_images(project: Path, root: Path, quick: bool, images: int) -> None:
+    raw = raw_images(project, quick)
+    test = {"val": slice(0, JUDGED), "test": slice(JUDGED, 2 * JUDGED)}
+    splits = {name: split(raw.test_images[rows], raw.test_labels[rows]) for name, rows in test.items()}
+    splits["train"] = split(raw.train_images[:images], raw.train_labels[:images])
+    write_root(project, root, splits, raw.classes)
+
+
+def split(images: np.ndarray, labels: np.ndarray) -> Split:
+    return Split(images, labels, np.arange(len(labels)))
+
+
+def measure_part(root: Path, params: dict[str, Any], part: str) -> dict[str, Any]:
+    """In the child. Seconds of `features`, or of the last epoch; megabytes at the highest."""
+    keep_freed_memory()
+    stage = import_module("stages.features" if part == "features" else f"stages.train_{part}")
+    with watched() as peak:
+        stage.run(params, root)
+    timing = json.loads((root / f"results/training/{part}.json").read_text())
+    seconds = timing["seconds"] if part == "features" else timing["epoch_seconds"][-1]
+    return {
+        "seconds": round(seconds, 3),
+        "own_mb": round(peak.own / 2**20, 1) if peak.own else None,
+        "resident_mb": round(peak.resident / 2**20, 1),
+    }

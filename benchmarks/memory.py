@@ -1,0 +1,50 @@
+"""The memory that a process takes."""
+
+import resource
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STATUS = Path("/proc/self/status")
+EVERY = 0.02  # seconds
+
+
+class Peak:
+    """Bytes: `own` of the process alone, at its highest while watched; `resident` with the pages of mapped files.
+
+    The kernel takes pages of mapped files back when it needs them. `own` is None where there is no /proc.
+    """
+
+    own: int | None = None
+
+    @property
+    def resident(self) -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux's unit
+
+
+@contextmanager
+def watched() -> Iterator[Peak]:
+    """Look at the memory every EVERY seconds until the block ends."""
+    peak, done = Peak(), threading.Event()
+
+    def look() -> None:
+        while not done.wait(EVERY):
+            peak.own = max(peak.own or 0, anonymous())
+
+    watcher = threading.Thread(target=look, daemon=True)
+    if STATUS.exists():
+        peak.own = anonymous()
+        watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        if watcher.is_alive():
+            watcher.join()
+
+
+def anonymous() -> int:
+    """Bytes of this process that no file backs."""
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("RssAnon:"))
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,211 @@
+"""RESULTS.md: the measurements as tables, medians of the runs, machine by machine."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from benchmarks.curve import from_text, seconds_to, started
+from benchmarks.growth_figure import NAMES
+from benchmarks.serving import BATCHES, TORCH
+from benchmarks.table import Table
+from benchmarks.training import CONTENDERS, FEATURES, OURS
+
+Row = Mapping[str, str]
+
+GUESSING = 0.1  # accuracy of a head that has learned nothing, of 10 classes
+AGAINST = dict(zip(CONTENDERS, ("PyTorch's tutorial", "fastai", "Lightning"), strict=True))
+
+TITLE = """# Benchmarks
+
+`make bench` writes this page, and the rows behind it beside it as CSV, one for every measurement. Medians of the runs.
+"""
+TRAINING = """### Training at equal accuracy
+
+10,000 images of CIFAR-10, the bundled ResNet-18, the same split and threads for all; each contender with the recipe of
+its documentation, which its module cites. `reached at` is the accuracy on validation images of whichever of the two
+ends lower, and the seconds are those until then, linearly between epochs. The clock starts when the libraries are
+imported and stands still while a model is judged, for all alike. Ours counts the frozen features of all views; `cached`
+leaves them out, as from the second training on. ECE on the test images: as trained / after temperature scaling.
+"""
+UTILISATION = """### How close to the machine's limit
+
+Floating-point operations of the model (a convolution's by its formula; three forward passes for a training step)
+against the rate of a large matrix product in the same run, in the precision that trains. `executed`: the operations
+that a training step really does, against its three forward passes.
+"""
+PROFILE = "Where a training step's time goes, by torch.profiler:\n"
+GROWTH = """### Growth
+
+![Seconds and memory against images and pixels](growth.png)
+
+The exponent of time: 1 is in proportion to the images, or to the pixels.
+"""
+SERVING = """### Serving
+
+From uint8 pixels to calibrated probabilities, on the processor. Milliseconds of a call, median (95th percentile).
+"""
+
+
+def write_results(folder: Path) -> None:
+    """Write RESULTS.md from the tables that are in `folder`."""
+    names = ("training", "utilisation", "profile", "growth", "serving", "serving_quality")
+    tables = {name: Table(folder / f"{name}.csv").rows for name in names}
+    machines = dict.fromkeys(row["machine"] for rows in tables.values() for row in rows)
+    parts = [TITLE]
+    for machine in machines:
+        here = {name: [row for row in rows if row["machine"] == machine] for name, rows in tables.items()}
+        parts.append(f"## {machine}\n")
+        if here["training"]:
+            parts += [TRAINING, training_table(here["training"])]
+        if here["utilisation"]:
+            parts += [UTILISATION, utilisation_table(here["utilisation"])]
+        if here["profile"]:
+            parts += [PROFILE, profile_table(here["profile"])]
+        if here["growth"]:
+            parts += [GROWTH, growth_table(here["growth"])]
+        if here["serving"]:
+            parts += [SERVING, serving_table(here["serving"], here["serving_quality"])]
+    (folder / "RESULTS.md").write_text("\n".join(parts))
+
+
+def markdown(header: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """
+    >>> print(markdown(["a", "b"], [["1", "2"]]), end="")
+    | a | b |
+    |---|---|
+    | 1 | 2 |
+    """
+    header = list(header)
+    rows = [f"| {' | '.join(row)} |" for row in [header, *lines]]
+    return "\n".join([rows[0], "|---" * len(header) + "|", *rows[1:]]) + "\n"
+
+
+def distinct(rows: Iterable[Row], column: str) -> list[str]:
+    return list(dict.fromkeys(row[column] for row in rows))
+
+
+def middle(rows: Iterable[Row], column: str) -> float:
+    """The median of the runs that have a value."""
+    return median([float(row[column]) for row in rows if row[column]] or [float("nan")])
+
+
+def training_table(rows: list[Row]) -> str:
+    lines = []
+    for size, depth, rival in (
+        (size, depth, rival)
+        for size in distinct(rows, "image_size")
+        for depth in distinct(rows, "depth")
+        for rival in CONTENDERS
+    ):
+        at_size = [row for row in rows if row["image_size"] == size]
+        us, them = ([r for r in at_size if r["depth"] == depth and r["contender"] == c] for c in (OURS, rival))
+        if not (us and them):
+            continue
+        duels = [
+            duel(our, their, feature)
+            for our in us
+            for their in them
+            for feature in at_size
+            if feature["depth"] == FEATURES and our["run"] == their["run"] == feature["run"]
+        ]
+        if not duels:
+            continue
+        target, theirs, ours, cached = (median(values) for values in zip(*duels, strict=True))
+        quality = [f"{middle(side, 'test_accuracy'):.2%}" for side in (them, us)]
+        honesty = [f"{middle(side, 'ece'):.4f} / {middle(side, 'ece_scaled'):.4f}" for side in (them, us)]
+        times = [f"{theirs:.1f} s", f"{ours:.1f} s", f"**{theirs / ours:.1f}x**"]
+        times += [f"{cached:.1f} s", f"{theirs / cached:.1f}x"]
+        lines.append(
+            [f"{size} px", depth, AGAINST[rival], f"{target:.2%}", *times, *quality, *honesty, str(len(duels))]
+        )
+    header = ["size", "depth", "against", "reached at", "theirs", "ours", "ratio", "ours, cached", "ratio, cached"]
+    header += ["test accuracy, theirs", "ours", "ECE, theirs", "ours", "runs"]
+    return markdown(header, lines)
+
+
+def duel(our: Row, their: Row, feature: Row) -> tuple[float, float, float, float]:
+    """The accuracy that both reach, and the seconds until then: theirs, ours, and ours without the features."""
+    target = min(float(our["val_accuracy"]), float(their["val_accuracy"]))
+    theirs = seconds_to(started(from_text(their["curve"]), 0.0, GUESSING), target)
+    features = float(feature["seconds"])
+    ours = seconds_to(started(from_text(our["curve"]), features, GUESSING), target)
+    return target, theirs, ours, ours - features
+
+
+def utilisation_table(rows: list[Row]) -> str:
+    header = ["size", "float32 product", "bfloat16 product", "training", "without augmentation", "share of the limit"]
+    header += ["executed", "inference", "share of the limit", "runs"]
+    lines = []
+    for size in distinct(rows, "image_size"):
+        runs = [row for row in rows if row["image_size"] == size]
+        bf16 = f"{middle(runs, 'gemm_bfloat16'):.0f} GFLOP/s" if runs[0]["gemm_bfloat16"] else "not native"
+        executed = middle(runs, "executed_gflop") / (3 * middle(runs, "forward_gflop"))
+        lines.append(
+            [
+                f"{size} px",
+                f"{middle(runs, 'gemm_float32'):.0f} GFLOP/s",
+                bf16,
+                f"{middle(runs, 'train_images_per_second'):.0f} images/s",
+                f"{middle(runs, 'step_images_per_second'):.0f} images/s",
+                f"**{middle(runs, 'train_share'):.0%}**",
+                f"{executed:.0%}",
+                f"{middle(runs, 'inference_images_per_second'):.0f} images/s",
+                f"**{middle(runs, 'inference_share'):.0%}**",
+                str(len(runs)),
+            ]
+        )
+    return markdown(header, lines)
+
+
+def profile_table(rows: list[Row]) -> str:
+    sizes = distinct(rows, "image_size")
+    cells = {(row["kind"], row["image_size"]): row for row in rows}
+    lines = [[kind, *(share(cells.get((kind, size))) for size in sizes)] for kind in distinct(rows, "kind")]
+    return markdown(["operations", *(f"{size} px" for size in sizes)], lines)
+
+
+def share(row: Row | None) -> str:
+    return f"{float(row['milliseconds']):.0f} ms, {float(row['share']):.0%}" if row else ""
+
+
+def growth_table(rows: list[Row]) -> str:
+    smallest, fewest = (str(min(int(row[column]) for row in rows)) for column in ("image_size", "images"))
+    lines = []
+    for part in NAMES:
+        of_part = [row for row in rows if row["part"] == part]
+        by_images = [row for row in of_part if row["image_size"] == smallest]
+        by_pixels = [row for row in of_part if row["images"] == fewest]
+        last = by_images[-1], by_pixels[-1]
+        cells = [f"{exponent(by_images, 'images', 1):.2f}", f"{exponent(by_pixels, 'image_size', 2):.2f}"]
+        cells += [f"{float(row['seconds']):.1f} s, {float(row['own_mb'] or row['resident_mb']):.0f} MB" for row in last]
+        lines.append([NAMES[part], *cells])
+    most, largest = (max(int(row[column]) for row in rows) for column in ("images", "image_size"))
+    header = ["", "exponent by images", "by pixels", f"{most:,} images, {smallest} px"]
+    return markdown([*header, f"{int(fewest):,} images, {largest} px"], lines)
+
+
+def exponent(rows: list[Row], column: str, power: int) -> float:
+    """The slope of log time over log (value of the column) ** power, by least squares."""
+    places = power * np.log([float(row[column]) for row in rows])
+    return float(np.polyfit(places, np.log([float(row["seconds"]) for row in rows]), 1)[0])
+
+
+def serving_table(speed: list[Row], quality: list[Row]) -> str:
+    judged = {row["way"]: row for row in quality}
+    lines = []
+    for way in distinct(speed, "way"):
+        calls = {batch: [r for r in speed if r["way"] == way and r["batch"] == str(batch)] for batch in BATCHES}
+        torchs = {batch: [r for r in speed if r["way"] == TORCH and r["batch"] == str(batch)] for batch in BATCHES}
+        times = [
+            f"{middle(calls[batch], 'median_ms'):.1f} ({middle(calls[batch], 'p95_ms'):.1f}), "
+            f"{middle(torchs[batch], 'median_ms') / middle(calls[batch], 'median_ms'):.2f}x"
+            for batch in BATCHES
+        ]
+        rate = f"{middle(calls[BATCHES[-1]], 'images_per_second'):.0f} images/s"
+        row = judged.get(way)
+        right = [f"{float(row['accuracy']):.2%}", row["ece"], f"{row['megabytes']} MB"] if row else ["", "", ""]
+        lines.append([way, *times, rate, *right])
+    header = ["", *(f"{batch} at a time" for batch in BATCHES), "throughput", "accuracy", "ECE", "file"]
+    return markdown(header, lines)

@@ -1,0 +1,34 @@
+from benchmarks.results import exponent, training_table, write_results
+
+
+def row(depth, contender, seconds, accuracy="", curve=""):
+    scores = dict.fromkeys(("val_accuracy", "test_accuracy"), accuracy)
+    honesty = {"ece": "0.02" if accuracy else "", "ece_scaled": ""}
+    place = {"machine": "here", "image_size": "64", "run": "0", "depth": depth, "contender": contender}
+    return {**place, "whole_seconds": "", "seconds": seconds, **scores, **honesty, "curve": curve}
+
+
+ROWS = [
+    row("features", "ours", "20"),
+    row("fc", "ours", "4", "0.8", "2:0.7 4:0.8"),
+    row("fc", "tutorial", "300", "0.7", "100:0.5 200:0.7 300:0.6"),
+]
+
+
+def test_the_ratio_is_of_the_seconds_to_the_accuracy_that_both_reach():
+    (line,) = training_table(ROWS).splitlines()[2:]
+    theirs, ours, cached = 200.0, 20.0 + 2.0, 2.0  # at 70 %, which the tutorial keeps
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[:4] == ["64 px", "fc", "PyTorch's tutorial", "70.00%"]
+    assert cells[4:9] == ["200.0 s", "22.0 s", f"**{theirs / ours:.1f}x**", "2.0 s", f"{theirs / cached:.1f}x"]
+    assert cells[9:11] == ["70.00%", "80.00%"]
+
+
+def test_time_in_proportion_to_the_pixels_has_exponent_one():
+    rows = [{"image_size": str(side), "seconds": str(0.5 * side**2)} for side in (32, 64, 128)]
+    assert round(exponent(rows, "image_size", 2), 6) == 1
+
+
+def test_a_page_without_measurements_has_its_title_alone(tmp_path):
+    write_results(tmp_path)
+    assert (tmp_path / "RESULTS.md").read_text().startswith("# Benchmarks")
