@@ -6,22 +6,21 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks import growth_figure, training_figure
 from benchmarks.curve import from_text, seconds_to, started
-from benchmarks.growth_figure import NAMES
 from benchmarks.serving import BATCHES, TORCH
 from benchmarks.table import Table
 from benchmarks.training import CONTENDERS, FEATURES, OURS
 
 Row = Mapping[str, str]
 
-GUESSING = 0.1  # accuracy of a head that has learned nothing, of 10 classes
-AGAINST = dict(zip(CONTENDERS, ("PyTorch's tutorial", "fastai", "Lightning"), strict=True))
-
 TITLE = """# Benchmarks
 
 `make bench` writes this page, and the rows behind it beside it as CSV, one for every measurement. Medians of the runs.
 """
 TRAINING = """### Training at equal accuracy
+
+![Validation accuracy over seconds of training](training.png)
 
 10,000 images of CIFAR-10, the bundled ResNet-18, the same split and threads for all; each contender with the recipe of
 its documentation, which its module cites. `reached at` is the accuracy on validation images of whichever of the two
@@ -117,9 +116,8 @@ def training_table(rows: list[Row]) -> str:
         honesty = [f"{middle(side, 'ece'):.4f} / {middle(side, 'ece_scaled'):.4f}" for side in (them, us)]
         times = [f"{theirs:.1f} s", f"{ours:.1f} s", f"**{theirs / ours:.1f}x**"]
         times += [f"{cached:.1f} s", f"{theirs / cached:.1f}x"]
-        lines.append(
-            [f"{size} px", depth, AGAINST[rival], f"{target:.2%}", *times, *quality, *honesty, str(len(duels))]
-        )
+        against = [f"{size} px", depth, training_figure.NAMES[rival], f"{target:.2%}"]
+        lines.append([*against, *times, *quality, *honesty, str(len(duels))])
     header = ["size", "depth", "against", "reached at", "theirs", "ours", "ratio", "ours, cached", "ratio, cached"]
     header += ["test accuracy, theirs", "ours", "ECE, theirs", "ours", "runs"]
     return markdown(header, lines)
@@ -128,9 +126,9 @@ def training_table(rows: list[Row]) -> str:
 def duel(our: Row, their: Row, feature: Row) -> tuple[float, float, float, float]:
     """The accuracy that both reach, and the seconds until then: theirs, ours, and ours without the features."""
     target = min(float(our["val_accuracy"]), float(their["val_accuracy"]))
-    theirs = seconds_to(started(from_text(their["curve"]), 0.0, GUESSING), target)
+    theirs = seconds_to(started(from_text(their["curve"]), 0.0, training_figure.GUESSING), target)
     features = float(feature["seconds"])
-    ours = seconds_to(started(from_text(our["curve"]), features, GUESSING), target)
+    ours = seconds_to(started(from_text(our["curve"]), features, training_figure.GUESSING), target)
     return target, theirs, ours, ours - features
 
 
@@ -173,14 +171,14 @@ def share(row: Row | None) -> str:
 def growth_table(rows: list[Row]) -> str:
     smallest, fewest = (str(min(int(row[column]) for row in rows)) for column in ("image_size", "images"))
     lines = []
-    for part in NAMES:
+    for part in growth_figure.NAMES:
         of_part = [row for row in rows if row["part"] == part]
         by_images = [row for row in of_part if row["image_size"] == smallest]
         by_pixels = [row for row in of_part if row["images"] == fewest]
         last = by_images[-1], by_pixels[-1]
         cells = [f"{exponent(by_images, 'images', 1):.2f}", f"{exponent(by_pixels, 'image_size', 2):.2f}"]
         cells += [f"{float(row['seconds']):.1f} s, {float(row['own_mb'] or row['resident_mb']):.0f} MB" for row in last]
-        lines.append([NAMES[part], *cells])
+        lines.append([growth_figure.NAMES[part], *cells])
     most, largest = (max(int(row[column]) for row in rows) for column in ("images", "image_size"))
     header = ["", "exponent by images", "by pixels", f"{most:,} images, {smallest} px"]
     return markdown([*header, f"{int(fewest):,} images, {largest} px"], lines)
