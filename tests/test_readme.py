@@ -34,7 +34,7 @@ def means(study):
             yield f"{fmean(values):.3f}"
 
 
-@pytest.mark.parametrize("study", ["augmentation", "systems"])
+@pytest.mark.parametrize("study", ["augmentation", "data_size", "systems"])
 def test_every_decimal_that_is_said_of_a_study_is_in_its_table(study):
     said = (ROOT / "README.md").read_text().split(f"<!-- {study} -->")[1].split(f"<!-- /{study} -->")[0]
     decimals = set(re.findall(r"\d+\.\d+", said))

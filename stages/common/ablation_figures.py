@@ -105,10 +105,10 @@ def data_size_figure(rows: list[Row]) -> Figure:
             Line2D([], [], color=colour, marker=marker, label=variant)
             for variant, colour, marker in zip(variants, cycle(COLOURS), cycle(MARKERS), strict=False)
         ),
-        Patch(color=COLOURS[1], alpha=PALE, linewidth=0, label="pale: 95 % interval over the test images; each seed"),
+        Patch(color=COLOURS[1], alpha=PALE, linewidth=0, label="95 % interval over the test images"),
         Patch(color=BAND, label="what chance alone may give"),
     ]
-    figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), frameon=False, **TEXT)
+    figure.legend(handles=legend, loc="outside lower center", ncols=3, frameon=False, **TEXT)
     return figure
 
 
