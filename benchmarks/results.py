@@ -1,6 +1,7 @@
 """RESULTS.md: the measurements as tables, medians of the runs, machine by machine."""
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -8,9 +9,12 @@ import numpy as np
 
 from benchmarks import growth_figure, training_figure
 from benchmarks.curve import from_text, seconds_to, started
+from benchmarks.project import SPLITS
 from benchmarks.serving import BATCHES, TORCH
 from benchmarks.table import Table
 from benchmarks.training import CONTENDERS, FEATURES, OURS
+from benchmarks.training_figure import GUESSING
+from benchmarks.utilisation import PASSES
 
 Row = Mapping[str, str]
 
@@ -27,6 +31,10 @@ its documentation, which its module cites. `reached at` is the accuracy on valid
 ends lower, and the seconds are those until then, linearly between epochs. The clock starts when the libraries are
 imported and stands still while a model is judged, for all alike. Ours counts the frozen features of all views; `cached`
 leaves them out, as from the second training on. ECE on the test images: as trained / after temperature scaling.
+"""
+EPOCHS = """What holds the ratios. Seconds of each one's last epoch, and of 10,000 images that train everything as fast
+as matrices multiply, which no code goes beyond. Cached features leave little of an epoch of `fc` and `layer4`; where
+everything learns, what is left is to need fewer epochs.
 """
 UTILISATION = """### How close to the machine's limit
 
@@ -58,6 +66,7 @@ def write_results(folder: Path) -> None:
         parts.append(f"## {machine}\n")
         if here["training"]:
             parts += [TRAINING, training_table(here["training"])]
+            parts += [EPOCHS, epoch_table(here["training"], here["utilisation"])]
         if here["utilisation"]:
             parts += [UTILISATION, utilisation_table(here["utilisation"])]
         if here["profile"]:
@@ -126,10 +135,36 @@ def training_table(rows: list[Row]) -> str:
 def duel(our: Row, their: Row, feature: Row) -> tuple[float, float, float, float]:
     """The accuracy that both reach, and the seconds until then: theirs, ours, and ours without the features."""
     target = min(float(our["val_accuracy"]), float(their["val_accuracy"]))
-    theirs = seconds_to(started(from_text(their["curve"]), 0.0, training_figure.GUESSING), target)
+    theirs = seconds_to(started(from_text(their["curve"]), 0.0, GUESSING), target)
     features = float(feature["seconds"])
-    ours = seconds_to(started(from_text(our["curve"]), features, training_figure.GUESSING), target)
+    ours = seconds_to(started(from_text(our["curve"]), features, GUESSING), target)
     return target, theirs, ours, ours - features
+
+
+def epoch_table(rows: list[Row], utilisation: list[Row]) -> str:
+    depths = [depth for depth in distinct(rows, "depth") if depth != FEATURES]
+    lines = []
+    for size, (contender, name) in product(distinct(rows, "image_size"), training_figure.NAMES.items()):
+        cells = []
+        for depth in depths:
+            place = (size, depth, contender)
+            epochs = [last_epoch(row) for row in rows if (row["image_size"], row["depth"], row["contender"]) == place]
+            cells.append(f"{median(epochs):.2f} s" if epochs else "")
+        lines.append([f"{size} px", name, *cells, limit([row for row in utilisation if row["image_size"] == size])])
+    return markdown(["size", "", *depths, "everything, at the limit"], lines)
+
+
+def last_epoch(row: Row) -> float:
+    """Seconds."""
+    (before, _), (after, _) = [(0.0, GUESSING), *from_text(row["curve"])][-2:]
+    return after - before
+
+
+def limit(runs: list[Row]) -> str:
+    if not runs:
+        return ""
+    rate = middle(runs, "gemm_bfloat16" if runs[0]["gemm_bfloat16"] else "gemm_float32")
+    return f"{SPLITS['cifar10'][0] * PASSES * middle(runs, 'forward_gflop') / rate:.2f} s"
 
 
 def utilisation_table(rows: list[Row]) -> str:
@@ -185,7 +220,9 @@ def growth_table(rows: list[Row]) -> str:
 
 
 def exponent(rows: list[Row], column: str, power: int) -> float:
-    """The slope of log time over log (value of the column) ** power, by least squares."""
+    """The slope of log time over log (value of the column) ** power, by least squares. NaN of a single one."""
+    if len(rows) < 2:
+        return float("nan")
     places = power * np.log([float(row[column]) for row in rows])
     return float(np.polyfit(places, np.log([float(row["seconds"]) for row in rows]), 1)[0])
 

@@ -42,6 +42,13 @@ def test_every_decimal_that_is_said_of_a_study_is_in_its_table(study):
     assert decimals - set(means(study)) == set()
 
 
+def test_every_decimal_that_is_said_of_speed_is_in_the_benchmarks_table():
+    said = (ROOT / "README.md").read_text().split("<!-- speed -->")[1].split("<!-- /speed -->")[0]
+    decimals = set(re.findall(r"\d+\.\d+x?", said))
+    assert decimals
+    assert decimals - set(re.findall(r"\d+\.\d+x?", (ROOT / "benchmarks/RESULTS.md").read_text())) == set()
+
+
 def test_every_file_that_the_tree_names_exists():
     text = (ROOT / "README.md").read_text()
     tree = text.split("<!-- tree -->")[1]

@@ -1,4 +1,4 @@
-from benchmarks.results import exponent, training_table, write_results
+from benchmarks.results import epoch_table, exponent, training_table, write_results
 
 
 def row(depth, contender, seconds, accuracy="", curve=""):
@@ -22,6 +22,16 @@ def test_the_ratio_is_of_the_seconds_to_the_accuracy_that_both_reach():
     assert cells[:4] == ["64 px", "fc", "PyTorch's tutorial", "70.00%"]
     assert cells[4:9] == ["200.0 s", "22.0 s", f"**{theirs / ours:.1f}x**", "2.0 s", f"{theirs / cached:.1f}x"]
     assert cells[9:11] == ["70.00%", "80.00%"]
+
+
+def test_an_epoch_is_told_beside_one_at_the_limit():
+    gflop, rate = 2.0, 100.0
+    machine = {"image_size": "64", "gemm_float32": "1", "gemm_bfloat16": str(rate), "forward_gflop": str(gflop)}
+    ours, tutorial, *others = epoch_table(ROWS, [machine]).splitlines()[2:]
+    at_the_limit = 10_000 * 3 * gflop / rate
+    assert ours == f"| 64 px | ours | 2.00 s | {at_the_limit:.2f} s |"
+    assert tutorial == f"| 64 px | PyTorch's tutorial | 100.00 s | {at_the_limit:.2f} s |"
+    assert all(row.endswith(f"|  | {at_the_limit:.2f} s |") for row in others)
 
 
 def test_time_in_proportion_to_the_pixels_has_exponent_one():
