@@ -4,6 +4,8 @@ from itertools import pairwise
 
 Curve = list[tuple[float, float]]
 
+GUESSING = 0.1  # accuracy of a head that has learned nothing, of 10 classes
+
 
 def seconds_to(curve: Curve, accuracy: float) -> float | None:
     """When the curve first reaches `accuracy`, between two points linearly. None when it never does.

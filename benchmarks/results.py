@@ -8,12 +8,11 @@ from statistics import median
 import numpy as np
 
 from benchmarks import growth_figure, training_figure
-from benchmarks.curve import from_text, seconds_to, started
+from benchmarks.curve import GUESSING, from_text, seconds_to, started
 from benchmarks.project import SPLITS
 from benchmarks.serving import BATCHES, TORCH
 from benchmarks.table import Table
 from benchmarks.training import CONTENDERS, FEATURES, OURS
-from benchmarks.training_figure import GUESSING
 from benchmarks.utilisation import PASSES
 
 Row = Mapping[str, str]
@@ -33,8 +32,8 @@ imported and stands still while a model is judged, for all alike. Ours counts th
 leaves them out, as from the second training on. ECE on the test images: as trained / after temperature scaling.
 """
 EPOCHS = """What holds the ratios. Seconds of each one's last epoch, and of 10,000 images that train everything as fast
-as matrices multiply, which no code goes beyond. Cached features leave little of an epoch of `fc` and `layer4`; where
-everything learns, what is left is to need fewer epochs.
+as matrices multiply, which code goes beyond only by computing less than the formulas count. Cached features leave
+little of an epoch of `fc` and `layer4`; where everything learns, what is left is mostly to need fewer epochs.
 """
 UTILISATION = """### How close to the machine's limit
 

@@ -7,13 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter, StrMethodFormatter
 
-from benchmarks.curve import Curve, from_text, started
+from benchmarks.curve import GUESSING, Curve, from_text, started
 from stages.common.figures import COLOURS, GREY, MARKERS, TEXT
 
 Row = Mapping[str, str]
 
 NAMES = {"ours": "ours", "tutorial": "PyTorch's tutorial", "with_fastai": "fastai", "with_lightning": "Lightning"}
-GUESSING = 0.1  # accuracy of a head that has learned nothing, of 10 classes
 
 
 def training_figure(rows: list[Row]) -> Figure:
