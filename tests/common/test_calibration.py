@@ -1,12 +1,9 @@
-import doctest
-
 import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
-from stages.common import calibration
 from stages.common.calibration import HIGHEST, LOWEST, Calibrate, fit_temperature, softmax
 from stages.common.metrics import nll
 from stages.common.params import Refusal, parse
@@ -29,11 +26,6 @@ def scikit_learn_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         logits.astype(np.float64), labels
     )
     return 1 / calibrated.calibrated_classifiers_[0].calibrators[0].beta_
-
-
-def test_the_examples_in_the_docstrings_hold():
-    failed, attempted = doctest.testmod(calibration)
-    assert attempted and not failed
 
 
 @pytest.mark.parametrize("temperature", [0.2, 1.0, 2.497, 10.0])

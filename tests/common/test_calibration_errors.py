@@ -1,4 +1,3 @@
-import doctest
 from functools import partial
 
 import numpy as np
@@ -7,7 +6,6 @@ import relplot
 from netcal.metrics import ECE, MCE
 from scipy.optimize import brentq
 
-from stages.common import calibration_errors
 from stages.common.calibration import softmax
 from stages.common.calibration_errors import (
     binned_ece,
@@ -60,11 +58,6 @@ def smece_by_its_definition(confidence, correct):
         return np.trapezoid(np.abs(smoothed), at)
 
     return brentq(lambda width: error(width) - width, 0.005, 1, xtol=1e-6)
-
-
-def test_the_examples_in_the_docstrings_hold():
-    failed, attempted = doctest.testmod(calibration_errors)
-    assert attempted and not failed
 
 
 @pytest.mark.parametrize("bins", [2, 7, 15, 100])

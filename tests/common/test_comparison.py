@@ -1,10 +1,8 @@
-import doctest
 from math import comb
 
 import numpy as np
 import pytest
 
-from stages.common import comparison
 from stages.common.comparison import holm, mcnemar
 
 
@@ -13,11 +11,6 @@ def outcomes(both, only_first, only_second, neither):
     first = np.repeat([True, True, False, False], [both, only_first, only_second, neither])
     second = np.repeat([True, False, True, False], [both, only_first, only_second, neither])
     return first, second
-
-
-def test_the_examples_in_the_docstrings_hold():
-    failed, attempted = doctest.testmod(comparison)
-    assert attempted and not failed
 
 
 def test_mcnemar_is_the_binomial_chance_of_a_split_as_uneven():

@@ -1,15 +1,7 @@
-import doctest
-
 import numpy as np
 import pytest
 
-from stages.common import ranking
 from stages.common.ranking import sum_of_first
-
-
-def test_the_examples_in_the_docstrings_hold():
-    failed, attempted = doctest.testmod(ranking)
-    assert attempted and not failed
 
 
 def test_without_ties_it_is_the_running_sum_in_the_order_of_the_key():

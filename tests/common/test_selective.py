@@ -1,15 +1,7 @@
-import doctest
-
 import numpy as np
 import pytest
 
-from stages.common import selective
 from stages.common.selective import aurc, risk_at_coverage
-
-
-def test_the_examples_in_the_docstrings_hold():
-    failed, attempted = doctest.testmod(selective)
-    assert attempted and not failed
 
 
 def test_aurc_is_the_mean_error_rate_of_the_most_confident_one_two_and_so_on():
