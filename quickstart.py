@@ -1,7 +1,7 @@
 """The whole pipeline at a small size, as the DVC experiment `quickstart`: a few minutes on a laptop.
 
-It runs on CIFAR-10 where that is at hand and on the embedded digits otherwise, in a temporary copy of the last commit:
-the working tree keeps the committed study. Results are copied to runs/quickstart.
+It runs on CIFAR-10 where that is at hand and on the embedded digits otherwise, in a temporary copy of what git tracks,
+with its uncommitted changes: the working tree keeps the committed study. Results are copied to runs/quickstart.
 """
 
 import io
@@ -42,13 +42,24 @@ def main() -> None:
     environment = experiment_environment(root)
     subprocess.run(["dvc", "exp", "remove", NAME], env=environment, capture_output=True)
     print("$", " ".join(command), flush=True)
-    if subprocess.run(command, env=environment).returncode:
-        sys.exit("quickstart: the experiment did not finish; its last lines above say why")
+    run_experiment(command, environment)
     folder = copy_results(root)
     summary, training = (json.loads((folder / f"metrics/{name}.json").read_text()) for name in ("summary", "training"))
     print(f"\nThe variants on {dataset}, at a small size:\n\n{plain_table(summary, training)}\n")
     print(f"Pictures: {folder}/plots. Model card: {folder}/MODEL_CARD.md.")
     print(f"`dvc exp show` sets the experiment beside the committed run; `dvc exp apply {NAME}` brings all of it here.")
+
+
+def run_experiment(command: list[str], environment: dict[str, str]) -> None:
+    """Exits when it does not finish. Ctrl-C reaches DVC too, which needs a moment to remove its copy."""
+    process = subprocess.Popen(command, env=environment)
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        sys.exit("quickstart: stopped; the next run begins with the stages that were not finished")
+    if status:
+        sys.exit("quickstart: the experiment did not finish; its last lines above say why")
 
 
 def choose_dataset(root: Path) -> str:

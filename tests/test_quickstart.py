@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +36,36 @@ def test_an_earlier_download_is_found_from_another_folder(monkeypatch, tmp_path,
     cache.mkdir(parents=True)
     (cache / quickstart.CIFAR10.filename).touch()
     assert quickstart.experiment_environment(tmp_path)["CIFAR10_DIR"] == str(cache)
+
+
+SLOW_TO_STOP = """
+import signal, sys, time
+def stop(*_):
+    time.sleep(1)
+    print("cleaned up", flush=True)
+    sys.exit(1)
+signal.signal(signal.SIGINT, stop)
+print("at work", flush=True)
+time.sleep(60)
+"""
+
+
+def test_ctrl_c_waits_for_dvc_to_clean_up_after_itself():
+    code = "import os, quickstart; quickstart.run_experiment([sys.executable, '-c', sys.argv[1]], dict(os.environ))"
+    running = subprocess.Popen(
+        [sys.executable, "-c", f"import sys; {code}", SLOW_TO_STOP],
+        cwd=Path(quickstart.__file__).parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout.readline() == "at work\n"
+    os.killpg(running.pid, signal.SIGINT)
+    output, errors = running.communicate(timeout=60)
+    assert output == "cleaned up\n"
+    assert errors.startswith("quickstart: stopped") and errors.count("\n") == 1
+    assert running.returncode == 1
 
 
 def test_results_are_copied_out_of_the_experiment(monkeypatch, tmp_path):
