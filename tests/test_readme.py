@@ -49,6 +49,13 @@ def test_every_decimal_that_is_said_of_speed_is_in_the_benchmarks_table():
     assert decimals - set(re.findall(r"\d+\.\d+x?", (ROOT / "benchmarks/RESULTS.md").read_text())) == set()
 
 
+def test_both_pages_have_the_same_command_for_ones_own_pictures():
+    pages = ((ROOT / name).read_text() for name in ("README.md", "pictures/README.md"))
+    commands = [re.search(r"dvc exp run (-S data\.dataset=folder .*?)[`\n]", page).group(1) for page in pages]
+    settings = [{setting for setting in command.split() if "=" in setting} for command in commands]
+    assert settings[0] - {"data.path=DIR"} == settings[1]
+
+
 def test_every_file_that_the_tree_names_exists():
     text = (ROOT / "README.md").read_text()
     tree = text.split("<!-- tree -->")[1]
