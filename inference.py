@@ -3,7 +3,7 @@
 Takes files, folders and `-` (one picture on standard input). A picture may have any size: it is turned upright, its
 transparent parts become white, and the square in its middle is brought to the size of the training images. The rest
 (resizing, normalising, the network, the temperature) is in models/model.onnx, which `dvc repro export` makes.
-Needs numpy, onnxruntime and Pillow; --explain also needs torch and the checkpoint beside the model.
+Needs numpy, onnxruntime and Pillow; --explain also needs all of requirements.txt and the checkpoint beside the model.
 """
 
 import argparse
@@ -131,6 +131,8 @@ def main() -> int:
             explainer = Explainer(options.explain, options.model.parent, model.metadata)
     except InputError as fault:
         return complain(str(fault))
+    except ImportError as fault:
+        return complain(f"--explain needs what requirements.txt lists ({fault})")
     status, answers, names = 0, [], []
     for name in options.image:
         try:

@@ -376,6 +376,13 @@ def test_a_wrong_command_line_is_refused_with_its_usage(classify, capfd, argumen
     assert "usage: " in capfd.readouterr().err
 
 
+def test_explain_without_its_libraries_is_one_line(classify, photo, model_file, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "stages.common.explanation", None)
+    status, out, errors = classify("--image", photo, "--model", model_file, "--explain", tmp_path / "why")
+    assert (status, out) == (1, "")
+    assert errors.startswith("inference.py: --explain needs what requirements.txt lists (") and errors.count("\n") == 1
+
+
 def test_explain_writes_the_grad_cam_of_the_answer_and_names_it(classify, photo, model, model_file, tmp_path):
     checkpoint = tmp_path / "full.safetensors"
     save_classifier(model, checkpoint)
