@@ -98,7 +98,10 @@ def main() -> None:
         def attempt(name: str) -> Outcome:
             folder = Path(temporary) / str(list(FAULTS).index(name))
             folder.mkdir()
-            outcome = chosen[name](study, folder, asked.times)
+            try:
+                outcome = chosen[name](study, folder, asked.times)
+            except (subprocess.SubprocessError, OSError) as fault:  # of this one: the others go on
+                outcome = Outcome(wrong=[f"not tried to its end: {fault}"])
             print(f"{name}: {outcome}", flush=True)
             return outcome
 

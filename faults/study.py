@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -52,8 +53,13 @@ class Repro(NamedTuple):
     log: Path
 
     def end(self) -> tuple[int, str]:
-        """Wait for it. Returns its status and all that was printed."""
-        return self.process.wait(PATIENCE), self.log.read_text()
+        """Wait for it, no longer than PATIENCE. Returns its status and all that was printed."""
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            status = self.process.wait()
+        return status, self.log.read_text()
 
 
 class Study(NamedTuple):
