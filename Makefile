@@ -28,7 +28,8 @@ ablation: $(VENV)/run.stamp  ## studies of augmentation, data size and other sys
 faults: $(VENV)/dev.stamp  ## every fault tried many times on a small study, into faults/RESULTS.md
 	$(BIN)/python -m faults
 
-bench: $(VENV)/bench.stamp  ## speed beside what people would use instead, into benchmarks/RESULTS.md
+bench: $(VENV)/bench.stamp  ## speed beside what people would use instead, into benchmarks/RESULTS.md; first, the model to serve
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro export
 	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/dev.stamp

@@ -65,7 +65,7 @@ def measure(table: Table, project: Path, quick: bool, place: dict[str, Any], par
         if part in parts or part == "features":
             print(f"growth, {images:,} images, {image_size} px, {part} ... ", end="", flush=True)
             row = apart(measure_part, root, params, part)
-            print(f"{row['seconds']:.1f} s, {row['resident_mb']:.0f} MB", flush=True)
+            print(f"{row['seconds']:.1f} s", flush=True)
             if part in parts:
                 table.add({**place, "part": part, **row})
     shutil.rmtree(root)
@@ -84,7 +84,7 @@ def split(images: np.ndarray, labels: np.ndarray) -> Split:
 
 
 def measure_part(root: Path, params: dict[str, Any], part: str) -> dict[str, Any]:
-    """In the child. Seconds of `features`, or of the last epoch; megabytes at the highest."""
+    """In the child. Seconds of `features`, or of the last epoch; megabytes of its own at the highest."""
     keep_freed_memory()
     stage = import_module("stages.features" if part == "features" else f"stages.train_{part}")
     with watched() as peak:
@@ -94,5 +94,4 @@ def measure_part(root: Path, params: dict[str, Any], part: str) -> dict[str, Any
     return {
         "seconds": round(seconds, 3),
         "own_mb": round(peak.own / 2**20, 1) if peak.own else None,
-        "resident_mb": round(peak.resident / 2**20, 1),
     }

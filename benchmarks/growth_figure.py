@@ -17,7 +17,7 @@ NAMES = {"features": "features, one view", "layer4": "an epoch of layer4", "full
 
 
 def growth_figure(rows: list[Row]) -> Figure:
-    """rows: images, image_size, part, seconds, own_mb and resident_mb, as text; medians of the runs are drawn."""
+    """rows: images, image_size, part, seconds and own_mb, as text; medians of the runs are drawn."""
     smallest = min(int(row["image_size"]) for row in rows)
     fewest = min(int(row["images"]) for row in rows)
     by_images = [row for row in rows if int(row["image_size"]) == smallest]
@@ -27,27 +27,26 @@ def growth_figure(rows: list[Row]) -> Figure:
     for (above, below), column, chosen in zip(panels.T, ("images", "image_size"), (by_images, by_pixels), strict=True):
         places = sorted({int(row[column]) for row in chosen})
         draw(above, chosen, column, "seconds")
-        draw(below, chosen, column, "resident_mb")
-        draw(below, chosen, column, "own_mb", linestyle="--", markerfacecolor="white")
+        draw(below, chosen, column, "own_mb")
         for axes in (above, below):
             frame(axes, places)
         straight(above, places, 1 if column == "images" else 2)
     panels[0, 0].set_title(f"Twice the images, twice the time?\nat {smallest} px", fontsize=11)
     panels[0, 1].set_title(f"Twice the pixels, twice the time?\n{fewest:,} images", fontsize=11)
     panels[0, 0].set_ylabel("seconds", **TEXT)
-    panels[1, 0].set_ylabel("megabytes at the highest", **TEXT)
+    panels[1, 0].set_ylabel("megabytes of its own at the highest", **TEXT)
     panels[1, 0].set_xlabel("training images", **TEXT)
     panels[1, 1].set_xlabel("pixels a side", **TEXT)
     figure.legend(handles=legend(), loc="outside lower center", ncols=3, frameon=False, **TEXT)
     return figure
 
 
-def draw(axes: Axes, rows: list[Row], column: str, measure: str, **style: str) -> None:
+def draw(axes: Axes, rows: list[Row], column: str, measure: str) -> None:
     for part, colour, marker in zip(NAMES, cycle(COLOURS), cycle(MARKERS), strict=False):
         of_part = [row for row in rows if row["part"] == part and row[measure]]
         places = sorted({int(row[column]) for row in of_part})
         medians = [median(float(row[measure]) for row in of_part if int(row[column]) == place) for place in places]
-        axes.plot(places, medians, color=colour, marker=marker, markersize=5, zorder=3, **style)
+        axes.plot(places, medians, color=colour, marker=marker, markersize=5, zorder=3)
 
 
 def straight(axes: Axes, places: list[int], power: int) -> None:
@@ -79,6 +78,4 @@ def legend() -> list[Line2D]:
             for name, colour, marker in zip(NAMES.values(), cycle(COLOURS), cycle(MARKERS), strict=False)
         ),
         Line2D([], [], color=GREY, linestyle=":", label="in proportion to the first point"),
-        Line2D([], [], color=GREY, marker="o", label="memory with mapped files, which the kernel can take back"),
-        Line2D([], [], color=GREY, marker="o", markerfacecolor="white", linestyle="--", label="memory of its own"),
     ]

@@ -1,6 +1,5 @@
-"""The memory that a process takes."""
+"""The memory that a process takes for itself, without the pages of mapped files, which the kernel can take back."""
 
-import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +10,9 @@ EVERY = 0.02  # seconds
 
 
 class Peak:
-    """Bytes: `own` of the process alone, at its highest while watched; `resident` with the pages of mapped files.
-
-    The kernel takes pages of mapped files back when it needs them. `own` is None where there is no /proc.
-    """
+    """`own`: bytes at the highest while watched; None where there is no /proc."""
 
     own: int | None = None
-
-    @property
-    def resident(self) -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux's unit
 
 
 @contextmanager

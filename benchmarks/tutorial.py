@@ -40,7 +40,7 @@ def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcom
     optimizer = SGD([parameter for parameter in model.parameters() if parameter.requires_grad], lr=LR, momentum=0.9)
     scheduler = StepLR(optimizer, step_size=ceil(2 * epochs / 3), gamma=0.1)
 
-    best, best_accuracy = {}, 0.0
+    best, best_accuracy = deepcopy(model.state_dict()), 0.0
     for _ in range(epochs):
         model.train()
         for inputs, labels in loader:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from benchmarks.clock import Clock
 from benchmarks.outcome import Outcome
 from benchmarks.pictures import Judge, resnet18, training_loader
+from stages.common.device import device
 from stages.common.torchvision_shim import torchvision  # noqa: F401  before Lightning imports it
 
 from lightning.pytorch import Callback, LightningModule, Trainer  # isort: skip
@@ -64,6 +65,8 @@ def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcom
     judge = Judge(root, image_size, clock)
     unfreezing = [] if depth == "fc" else [BackboneFinetuning(unfreeze_backbone_at_epoch=1)]
     trainer = Trainer(
+        accelerator="gpu" if device().type == "cuda" else "cpu",
+        devices=1,
         max_epochs=epochs + len(unfreezing),
         callbacks=[*unfreezing, EpochEnd(judge)],
         logger=False,
@@ -73,4 +76,4 @@ def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcom
     )
     model = Transfer(resnet18(root), depth)
     trainer.fit(model, training_loader(root, image_size))
-    return judge.outcome(model, clock.curve[-1][1])
+    return judge.outcome(model.to(device()), clock.curve[-1][1])

@@ -1,4 +1,4 @@
-from benchmarks.results import epoch_table, exponent, training_table, write_results
+from benchmarks.results import epoch_table, exponent, growth_table, training_table, write_results
 
 
 def row(depth, contender, seconds, accuracy="", curve=""):
@@ -32,6 +32,21 @@ def test_an_epoch_is_told_beside_one_at_the_limit():
     assert ours == f"| 64 px | ours | 2.00 s | {at_the_limit:.2f} s |"
     assert tutorial == f"| 64 px | PyTorch's tutorial | 100.00 s | {at_the_limit:.2f} s |"
     assert all(row.endswith(f"|  | {at_the_limit:.2f} s |") for row in others)
+
+
+def test_a_contender_that_ends_at_guessing_gets_no_ratio():
+    nobody = row("fc", "tutorial", "300", "0.1", "100:0.1 300:0.05")
+    assert len(training_table([*ROWS[:2], nobody]).splitlines()) == 2
+
+
+def test_growth_is_told_at_its_largest_points_by_the_median_of_the_runs_in_whatever_order():
+    def point(images, side, seconds):
+        place = {"part": "full", "images": str(images), "image_size": str(side)}
+        return place | {"seconds": str(seconds), "own_mb": str(10 * seconds)}
+
+    runs = [point(4000, 32, seconds) for seconds in (4, 8, 5)]
+    cells = growth_table([*runs, point(1000, 128, 30), point(1000, 32, 1), point(1000, 64, 7.5)]).splitlines()[-1]
+    assert [cell.strip() for cell in cells.strip("|").split("|")][2:] == ["1.00", "5.0 s, 50 MB", "30.0 s, 300 MB"]
 
 
 def test_time_in_proportion_to_the_pixels_has_exponent_one():
