@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from stages.common.figures import BAND, COLOURS, GREY, MARKERS, PALE, TEXT
+from stages.common.figures import COLOURS, GREY, MARKERS, PALE, TEXT
 
 Row = Mapping[str, Any]
 
+BAND = "#E3E3E3"  # what a perfectly calibrated model may show
 HOLLOW = {"marker": "o", "markerfacecolor": "white"}
 
 
@@ -66,8 +67,6 @@ def data_size_figure(rows: list[Row]) -> Figure:
     sizes = sorted({int(row["train_images"]) for row in rows})
     figure = Figure(figsize=(9.3, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    chance = [max(float(row["ece_null_upper"]) for row in of_size(rows, size)) for size in sizes]
-    right.fill_between(sizes, chance, color=BAND, linewidth=0)
     variants = dict.fromkeys(row["variant"] for row in rows)
     for variant, colour, marker in zip(variants, cycle(COLOURS), cycle(MARKERS), strict=False):
         of_variant = [row for row in rows if row["variant"] == variant]
@@ -88,6 +87,7 @@ def data_size_figure(rows: list[Row]) -> Figure:
             axes.plot(places, means(column), markersize=5, **style)
             seeds = [int(row["train_images"]) for row in of_variant], [float(row[column]) for row in of_variant]
             axes.plot(*seeds, **style | {"linestyle": "none"}, markersize=3, alpha=PALE)
+        right.plot(places, means("ece_null_upper"), color=colour, linestyle=":", linewidth=1)
     left.set_title("What are more images worth?\naccuracy", fontsize=11)
     right.set_title("Do they calibrate?\nexpected calibration error", fontsize=11)
     right.set_ylim(bottom=0)
@@ -106,22 +106,27 @@ def data_size_figure(rows: list[Row]) -> Figure:
             for variant, colour, marker in zip(variants, cycle(COLOURS), cycle(MARKERS), strict=False)
         ),
         Patch(color=COLOURS[1], alpha=PALE, linewidth=0, label="95 % interval over the test images"),
-        Patch(color=BAND, label="what chance alone may give"),
+        Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="the most that chance may give, after scaling"),
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=3, frameon=False, **TEXT)
     return figure
 
 
 def systems_figure(rows: list[Row]) -> Figure:
-    """A mark per system (`setting`) and variant, at its accuracy and its seconds of training (`train_seconds`)."""
+    """A mark per system (`setting`) and variant, at its accuracy and its seconds of training (`train_seconds`).
+
+    `scratch` is a system of its own, whatever it was trained beside.
+    """
     figure = Figure(figsize=(7.2, 4.8), layout="constrained")
     axes = figure.subplots()
-    systems, variants = (list(dict.fromkeys(row[key] for row in rows)) for key in ("setting", "variant"))
-    markers = dict(zip(variants, cycle(MARKERS), strict=False))
-    for system, colour in zip(systems, cycle((*COLOURS, "#56B4E9", "#D55E00")), strict=False):
-        of_system = [row for row in rows if row["setting"] == system]
+    systems: dict[str, list[Row]] = {}
+    for row in rows:
+        name = "light network" if row["variant"] == "scratch" else row["setting"].replace("_", " ")
+        systems.setdefault(f"{name}, {int(row['train_images']):,} images", []).append(row)
+    markers = dict(zip(dict.fromkeys(row["variant"] for row in rows), cycle(MARKERS), strict=False))
+    for (name, of_system), colour in zip(systems.items(), cycle((*COLOURS, "#56B4E9", "#D55E00")), strict=False):
         places = [(float(row["train_seconds"]), float(row["accuracy"])) for row in of_system]
-        axes.plot(*zip(*places, strict=True), color=colour, linewidth=1, label=system.replace("_", " "))
+        axes.plot(*zip(*places, strict=True), color=colour, linewidth=1, label=name)
         for row, (took, accuracy) in zip(of_system, places, strict=True):
             bounds = [[accuracy - float(row["accuracy_low"])], [float(row["accuracy_high"]) - accuracy]]
             axes.errorbar(took, accuracy, bounds, color=colour, marker=markers[row["variant"]], markersize=7)
@@ -134,7 +139,7 @@ def systems_figure(rows: list[Row]) -> Figure:
         Line2D([], [], color=GREY, linestyle="none", marker=marker, label=name) for name, marker in markers.items()
     ]
     lines, _ = axes.get_legend_handles_labels()
-    figure.legend(handles=[*lines, *shapes], loc="outside lower center", ncols=4, frameon=False, **TEXT)
+    figure.legend(handles=[*lines, *shapes], loc="outside lower center", ncols=3, frameon=False, **TEXT)
     return figure
 
 
