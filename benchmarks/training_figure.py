@@ -25,7 +25,9 @@ def training_figure(rows: list[Row]) -> Figure:
         at_size = [row for row in rows if int(row["image_size"]) == size]
         features = {row["run"]: float(row["seconds"]) for row in at_size if row["depth"] == "features"}
         for axes, depth in zip(line, depths, strict=True):
-            for row in (row for row in at_size if row["depth"] == depth):
+            here = [row for row in at_size if row["depth"] == depth]
+            axes.set_visible(bool(here))
+            for row in here:
                 curve = from_text(row["curve"])
                 if row["contender"] == "ours":
                     draw(axes, "ours", curve, linestyle=":", markerfacecolor="white")
