@@ -2,7 +2,7 @@
 
 Reads data/corrupted, models/{variant}.safetensors and the temperature in results/calibration/{variant}.json. Writes
 results/corruption/{variant}.csv: a row for the clean images, severity 0, and one per corruption and severity 1-5, with
-the null band of the ECE after scaling beside it.
+the null band of the ECE after scaling beside it; and {variant}_correct.npy, bool (rows, images), which were right.
 Params: calibrate.
 """
 
@@ -35,10 +35,11 @@ def run(params: dict, root: Path, variant: str) -> None:
     temperature = json.loads((root / f"results/calibration/{variant}.json").read_text())["temperature"]
     errors = {"ece": partial(binned_ece, bins=block.bins)}
 
-    rows = []
+    rows, correct = [], []
     for condition, seen in zip(tqdm(conditions, f"corrupt_eval {variant}", disable=None), inputs, strict=True):
         logits = predict(part, seen.astype(np.float32) if variant in FROZEN else seen)
         before, after = softmax(logits), softmax(logits, temperature)
+        correct.append(logits.argmax(axis=1) == labels)
         null = null_band(after.max(axis=1), errors, block.resamples, block.seed)["ece"]
         rows.append(
             {
@@ -55,6 +56,7 @@ def run(params: dict, root: Path, variant: str) -> None:
             }
         )
     write_table(root / f"results/corruption/{variant}.csv", rows)
+    np.save(root / f"results/corruption/{variant}_correct.npy", np.stack(correct))
     clean, *corrupted = rows
     mean = np.mean([row["accuracy"] for row in corrupted])
     print(f"{variant}: accuracy {clean['accuracy']:.4f} on clean images, {mean:.4f} on corrupted ones of all kinds")

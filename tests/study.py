@@ -126,11 +126,12 @@ def calibration(rng):
 def comparison(rng):
     pairs = [
         {"first": first, "second": second}
-        | {name: interval(rng, "difference") for name in ("accuracy", "ece", "nll")}
+        | {name: interval(rng, "difference") for name in ("accuracy", "ece", "nll", "corrupted_accuracy")}
         | {"mcnemar": {"only_first": int(rng.integers(500)), "only_second": 8, "p_value": 0.1, "p_holm": rng.random()}}
         for first, second in combinations(VARIANTS, 2)
     ]
-    return {"level": 0.95, "resamples": 321, "pairs": pairs}
+    corrupted = {variant: interval(rng) for variant in VARIANTS}
+    return {"level": 0.95, "resamples": 321, "corrupted_accuracy": corrupted, "pairs": pairs}
 
 
 def attribution(rng):

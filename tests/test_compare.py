@@ -11,11 +11,16 @@ import pytest
 from stages.common.calibration import softmax
 from stages.common.metrics import accuracy, ece, nll
 from stages.common.params import Refusal
+from stages.common.tables import write_table
 from stages.compare import run
 
 CLASSES = ["plane", "bird", "cat", "ship"]
 PARAMS = {"calibrate": {"bins": 15, "resamples": 100, "seed": 0}}
 TEMPERATURES = {"fc": 1.25, "layer4": 2.0, "full": 0.8, "scratch": 1.5}
+CONDITIONS = [
+    {"corruption": name, "group": group, "severity": severity}
+    for name, group, severity in (("clean", "clean", 0), ("fog", "benchmark", 1), ("fog", "benchmark", 2))
+]
 SIGNAL = {"fc": 1, "layer4": 1.1, "full": 4, "scratch": 2}  # what the logits know of the label
 
 
@@ -24,13 +29,20 @@ def root(tmp_path):
     """A project whose variants `fc` and `layer4` are about as good, and `full` much better."""
     (tmp_path / "data/subset").mkdir(parents=True)
     (tmp_path / "data/subset/classes.json").write_text(json.dumps(CLASSES))
-    for folder in ("predictions", "calibration"):
+    for folder in ("predictions", "calibration", "corruption"):
         (tmp_path / "results" / folder).mkdir(parents=True)
     for variant in SIGNAL:
         np.savez(tmp_path / f"results/predictions/{variant}.npz", **predictions(variant))
         temperature = json.dumps({"temperature": TEMPERATURES[variant]})
         (tmp_path / f"results/calibration/{variant}.json").write_text(temperature)
+        write_table(tmp_path / f"results/corruption/{variant}.csv", CONDITIONS)
+        np.save(tmp_path / f"results/corruption/{variant}_correct.npy", corrupted(variant))
     return tmp_path
+
+
+def corrupted(variant):
+    """Whether each of 400 images is right: as often as SIGNAL has it, when clean and under two conditions."""
+    return np.random.default_rng(0).random((3, 400)) < 0.5 + SIGNAL[variant] / 10
 
 
 def predictions(variant):
@@ -89,6 +101,21 @@ def test_the_p_values_are_adjusted_for_the_number_of_tests(root):
         assert test["p_holm"] == pytest.approx(expected)
 
 
+def test_accuracy_under_corruption_has_the_interval_that_the_images_spread_gives(root):
+    shares = corrupted("full")[1:].mean(axis=0)
+    run(PARAMS, root)
+    found = result(root)["corrupted_accuracy"]["full"]
+    assert found["mean"] == pytest.approx(shares.mean())
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * shares.std() / 20, rel=0.2)
+
+
+def test_differences_under_corruption_are_paired_over_the_images(root):
+    first, second = corrupted("fc")[1:].mean(axis=0), corrupted("scratch")[1:].mean(axis=0)
+    found = pairs(root)["fc", "scratch"]["corrupted_accuracy"]
+    assert found["difference"] == pytest.approx((second - first).mean())
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * (second - first).std() / 20, rel=0.2)
+
+
 def test_what_differs_much_is_told_from_what_differs_little(root):
     compared = pairs(root)
     assert compared["fc", "full"]["mcnemar"]["p_holm"] < 0.001 < compared["fc", "layer4"]["mcnemar"]["p_holm"]
@@ -97,10 +124,12 @@ def test_what_differs_much_is_told_from_what_differs_little(root):
 
 def test_a_variant_does_not_differ_from_its_copy(root):
     np.savez(root / "results/predictions/layer4.npz", **predictions("fc"))
+    np.save(root / "results/corruption/layer4_correct.npy", corrupted("fc"))
     (root / "results/calibration/layer4.json").write_text(json.dumps({"temperature": TEMPERATURES["fc"]}))
     same = pairs(root)["fc", "layer4"]
     none = {"difference": 0, "low": 0, "high": 0}
     assert (same["accuracy"], same["ece"], same["nll"]) == (none, none, none)
+    assert (same["corrupted_accuracy"]["low"], same["corrupted_accuracy"]["high"]) == pytest.approx((0, 0), abs=1e-12)
     assert same["mcnemar"] == {"only_first": 0, "only_second": 0, "p_value": 1, "p_holm": 1}
 
 

@@ -75,6 +75,15 @@ def test_a_row_is_what_the_whole_model_yields_for_its_own_images(root, variant, 
         assert float(row[f"ece_{calibration}"]) == pytest.approx(ece(probabilities, LABELS, 15), abs=2e-3)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_row_says_which_images_were_right(root, variant):
+    correct = np.load(root / f"results/corruption/{variant}_correct.npy")
+    assert (correct.shape, correct.dtype) == (IMAGES.shape[:2], bool)
+    assert [float(row["accuracy"]) for row in table(root, variant)] == pytest.approx(correct.mean(axis=1))
+    logits = predict(load_classifier(root / f"models/{variant}.safetensors"), IMAGES[4])
+    np.testing.assert_array_equal(correct[4], logits.argmax(axis=1) == LABELS)
+
+
 def test_the_null_band_is_the_ece_of_labels_drawn_from_the_scaled_probabilities(root):
     row = table(root, "full")[3]
     probabilities = softmax(predict(load_classifier(root / "models/full.safetensors"), IMAGES[3]), TEMPERATURE)

@@ -36,7 +36,7 @@ def of(*variants):
 
 
 SAMPLED = {"subsample", "features", "corrupt"} | of(*VARIANTS)
-CORRUPTED = {"corrupt"} | each("corrupt_eval") | {"report"}
+CORRUPTED = {"corrupt"} | each("corrupt_eval") | {"compare", "report"}
 
 
 # Every leaf block of params.yaml, a new value for it, and the stages that run besides check_params.

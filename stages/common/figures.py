@@ -19,7 +19,6 @@ COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7")  # of the variants; Okabe
 MARKERS = ("o", "s", "^", "D")
 ACCURACY, OVER, UNDER, SHARE = "#A6CBE3", "#D55E00", "#009E73", "#3B3B3B"
 GREY = "#666666"
-BAND = "#E3E3E3"  # what a perfectly calibrated model may show
 ACCURACIES, ERRORS = "YlGnBu_r", "Oranges"  # colour maps: the darker the worse
 RARE = 0.01  # share of the images below which a bin says little
 PALE = 0.3
@@ -77,7 +76,7 @@ def draw_reliability(axes: Axes, bins: list[Row]) -> None:
 
 
 def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Accuracy by severity, and ECE before and after scaling over the band that chance alone explains.
+    """Accuracy by severity, and ECE before and after scaling beside what chance alone gives on average.
 
     robustness: metrics/robustness.json. Severity 0 is the clean images.
     """
@@ -85,8 +84,6 @@ def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(9.3, 4.3), layout="constrained")
     left, right = figure.subplots(1, 2)
     curves = {variant: list(scores["by_severity"].values()) for variant, scores in robustness.items()}
-    chance = [max(curve[place]["ece_null_upper"] for curve in curves.values()) for place in range(len(severities))]
-    right.fill_between(severities, chance, color=BAND, linewidth=0)
     for (variant, curve), colour, marker in zip(curves.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
         style = {"color": colour, "marker": marker, "markersize": 5, "clip_on": False, "zorder": 3}
         corrupted = robustness[variant]["corrupted"]
@@ -96,6 +93,7 @@ def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
         right.plot(severities, before, linestyle="--", markerfacecolor="white", **style)
         label = f"{variant}: {corrupted['ece_after']:.3f}, before scaling {corrupted['ece_before']:.3f}"
         right.plot(severities, after, label=label, **style)
+        right.plot(severities, [at["ece_null_mean"] for at in curve], color=colour, linestyle=":", linewidth=1)
     left.set_title("Which variant is most robust?\naccuracy", fontsize=11)
     right.set_title("Does calibration survive?\nexpected calibration error", fontsize=11)
     left.set_ylim(0, 1)
@@ -110,7 +108,7 @@ def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
     scaling = [
         Line2D([], [], color=GREY, marker="o", label="after scaling"),
         Line2D([], [], color=GREY, linestyle="--", marker="o", markerfacecolor="white", label="before scaling"),
-        Patch(color=BAND, label="what perfectly calibrated probabilities may show by chance"),
+        Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="after scaling, by chance alone, on average"),
     ]
     figure.legend(handles=scaling, loc="outside lower center", ncols=len(scaling), frameon=False, **TEXT)
     return figure

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 Row = Mapping[str, Any]
 
 MEASURES = ("accuracy", "ece_before", "ece_after", "ece_null_mean", "ece_null_upper")
@@ -21,6 +23,15 @@ def counted(rows: Iterable[Row]) -> list[Row]:
     """
     corrupted = [row for row in rows if int(row["severity"]) > 0]
     return [row for row in corrupted if row["group"] == "benchmark"] or corrupted
+
+
+def share_right(rows: list[Row], correct: np.ndarray) -> np.ndarray:
+    """Of each image the share of the conditions that count in which it is classified right: (N,), in [0, 1].
+
+    rows: of one variant; correct: bool (rows, N). The mean over the images is the mean accuracy over the conditions.
+    """
+    counting = counted(rows)
+    return correct[[row in counting for row in rows]].mean(axis=0)
 
 
 def robustness(rows: list[Row]) -> dict[str, dict[str, Any]]:

@@ -158,11 +158,19 @@ def test_the_answer_names_the_most_accurate_variant_under_corruption():
     content = inputs(np.random.default_rng(7))
     for variant, accuracy in (("fc", 0.3), ("layer4", 0.8), ("full", 0.6), ("scratch", 0.1)):
         content["figures"]["summary"][variant]["corrupted_accuracy"] = accuracy
-    (answer,) = re.findall(r"most robust\?\*\* (.*?), and in", render_card(**content))
+    (answer,) = re.findall(r"most robust\?\*\* (.*?)\. Counted by", render_card(**content))
     assert answer == (
         "`layer4`: under corruption it classifies 80.00 % right on average, against 60.00 % for `full`, "
         "30.00 % for `fc` and 10.00 % for `scratch`"
     )
+
+
+def test_the_answer_counts_the_conditions_too_the_most_first():
+    content = inputs(np.random.default_rng(7))
+    for variant, count in (("fc", 0), ("layer4", 3), ("full", 2), ("scratch", 5)):
+        content["figures"]["robustness"][variant] |= {"conditions": 10, "most_accurate": count}
+    (answer,) = re.findall(r"no other variant is more accurate than (.*?)\. `", render_card(**content))
+    assert answer == "`scratch` in 5 of 10, `layer4` in 3, `full` in 2 and `fc` in 0"
 
 
 @pytest.mark.parametrize(("within", "answer"), [(10, "By and large"), (6, "In part"), (2, "No")])

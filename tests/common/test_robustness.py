@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from stages.common.robustness import counted, robustness
+from stages.common.robustness import counted, robustness, share_right
 
 NAMES = ("accuracy", "ece_before", "ece_after", "ece_null_mean", "ece_null_upper")
 
@@ -42,6 +43,11 @@ def test_the_means_are_over_the_conditions_that_count():
     assert fc["retained"] == pytest.approx(0.6 / 0.8)
     assert fc["by_severity"]["1"]["accuracy"] == pytest.approx((0.7 + 0.6) / 2)
     assert fc["by_severity"]["0"] == fc["clean"] == dict(zip(NAMES, (0.8, 0.02, 0.01, 0.01, 0.02), strict=True))
+
+
+def test_the_share_of_an_image_is_of_the_conditions_that_count():
+    correct = np.array([[1, 1], [1, 0], [1, 0], [0, 1], [0, 0]], dtype=bool)  # clean, fog, fog, snow, and ice
+    np.testing.assert_allclose(share_right(ROWS[:5], correct), [2 / 3, 1 / 3])
 
 
 def test_every_corruption_is_told_with_its_group_whether_it_counts_or_not():
