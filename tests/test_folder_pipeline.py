@@ -107,12 +107,11 @@ def study(tmp_path_factory):
         stage.run(params, root)
     for variant in VARIANTS:
         calibrate.run(params, root, variant)
-    compare.run(params, root)
     corrupt.run(params, root)
     for variant in VARIANTS:
         corrupt_eval.run(params, root, variant)
         adversarial.run(params, root, variant)
-    for stage in (gradcam, export, report):
+    for stage in (compare, gradcam, export, report):
         stage.run(params, root)
     return root, params
 

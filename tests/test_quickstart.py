@@ -51,9 +51,13 @@ time.sleep(60)
 
 
 def test_ctrl_c_waits_for_dvc_to_clean_up_after_itself():
-    code = "import os, quickstart; quickstart.run_experiment([sys.executable, '-c', sys.argv[1]], dict(os.environ))"
+    code = """
+import os, signal, sys, quickstart
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
+quickstart.run_experiment([sys.executable, "-c", sys.argv[1]], dict(os.environ))
+"""
     running = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; {code}", SLOW_TO_STOP],
+        [sys.executable, "-c", code, SLOW_TO_STOP],
         cwd=Path(quickstart.__file__).parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -145,9 +145,11 @@ def test_every_section_that_a_reader_looks_for_is_there(page):
 
 
 def test_the_tables_tell_the_figures_that_were_measured(inputs, page):
-    for scores in inputs["summary"].values():
+    for variant, scores in inputs["summary"].items():
+        bounds = inputs["results"].comparison["corrupted_accuracy"][variant]
+        interval = f'<span class="interval">{100 * bounds["low"]:.2f} to {100 * bounds["high"]:.2f}</span>'
         assert f"<td>{scores['ece_before']:.4f}</td>" in page
-        assert f"<td>{100 * scores['corrupted_accuracy']:.2f}\N{NO-BREAK SPACE}%</td>" in page
+        assert f"<td>{100 * scores['corrupted_accuracy']:.2f}\N{NO-BREAK SPACE}%{interval}</td>" in page
     for pair in inputs["results"].comparison["pairs"]:
         assert f"<td>{pair['mcnemar']['only_first']:,} : {pair['mcnemar']['only_second']}</td>" in page
         assert f"<td>{pair['mcnemar']['p_holm']:.4f}</td>" in page
