@@ -32,7 +32,8 @@ its documentation, which its module cites, but for the number of epochs: {epochs
 `reached at` is the accuracy on validation images of whichever of the two ends lower, and the seconds are those until
 then, linearly between epochs. The clock starts when the libraries are imported and stands still while a model is
 judged, for all alike. Ours counts the frozen features of all views; `cached` leaves them out, as from the second
-training on. ECE on the test images: as trained / after temperature scaling.
+training on. ECE on the test images: as trained / after temperature scaling. The rows follow one another over hours, in
+which the speed of a shared machine can change.
 """
 LIMITS = """What holds the ratios. Seconds of each one's last epoch, and of 10,000 images that train everything as fast
 as matrices multiply, which code goes beyond only by computing less than the formulas count. Cached features leave
