@@ -138,6 +138,7 @@ def test_the_digits_are_not_taken_for_cifar10():
     card = render_card(**content)
     assert "uoft-cs" not in card
     assert "photographs" not in card
+    assert "the dataset's own test images" not in card
 
 
 def test_a_model_without_errors_gets_a_card():
