@@ -1,7 +1,7 @@
 """Ours against what people would use instead: `python -m benchmarks [PROGRAM ...] [--quick]`, or `make bench`.
 
-Programs: training, utilisation, growth, serving; all of them by default. Each writes its CSV and RESULTS.md in
-benchmarks/ after every measurement, so that a second start carries on where one was stopped. Rows of another machine
+Programs: training, utilisation, growth, serving; all of them by default. Each writes its CSV in benchmarks/ after every
+measurement, so that a second start carries on where one was stopped, and RESULTS.md at its end. Rows of another machine
 stay, and are not taken for this one's. --quick is a smoke run of seconds, under .cache/benchmarks/quick.
 """
 

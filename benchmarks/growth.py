@@ -2,7 +2,7 @@
 
 `features` (of one view), an epoch of `train_layer4` and one of `train_full`, each a process of its own: the stages
 themselves, with their own clocks. 20 images to validate and to test on, so that training alone is measured.
-Writes growth.csv and growth.png.
+Writes growth.csv.
 """
 
 import json
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.growth_figure import growth_figure
 from benchmarks.machine import describe
 from benchmarks.memory import watched
 from benchmarks.plan import Plan
@@ -22,7 +21,6 @@ from benchmarks.project import parameters, raw_images, work_folder, write_root
 from benchmarks.table import Table
 from stages.common.allocator import keep_freed_memory
 from stages.common.datasets import Split
-from stages.common.figures import save_png
 
 PARTS = ("features", "layer4", "full")
 IMAGES = (1000, 2000, 5000, 10_000, 20_000, 50_000)
@@ -42,8 +40,6 @@ def run(project: Path, folder: Path, plan: Plan) -> None:
             missing = [part for part in PARTS if not table.has(**place, part=part)]
             if missing:
                 measure(table, project, plan.quick, place, missing)
-    rows = [row for row in table.rows if row["machine"] == machine]
-    save_png(growth_figure(rows), folder / "growth.png")
 
 
 def points(quick: bool) -> tuple[tuple[int, int], ...]:

@@ -1,33 +1,38 @@
-"""RESULTS.md: the measurements as tables, medians of the runs, machine by machine."""
+"""RESULTS.md and its pictures: the measurements, of one machine beneath the other."""
 
-from collections.abc import Iterable, Mapping
-from itertools import product
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from statistics import median
+from typing import NamedTuple
 
-import numpy as np
+from matplotlib.figure import Figure
 
-from benchmarks import growth_figure, training_figure
-from benchmarks.curve import GUESSING, from_text, seconds_to, started
-from benchmarks.project import SPLITS
-from benchmarks.serving import BATCHES, TORCH
+from benchmarks.growth_figure import growth_figure
+from benchmarks.result_tables import (
+    epoch_table,
+    growth_table,
+    profile_table,
+    serving_table,
+    training_table,
+    utilisation_table,
+)
 from benchmarks.table import Table
-from benchmarks.training import CONTENDERS, EPOCHS, FEATURES, OURS
-from benchmarks.utilisation import PASSES
+from benchmarks.training import EPOCHS
+from benchmarks.training_figure import training_figure
+from stages.common.figures import save_png
 
 Row = Mapping[str, str]
 
+COUNTS = ", ".join(f"{count} of `{depth}`" for depth, count in EPOCHS.items())
 TITLE = """# Benchmarks
 
 `make bench` writes this page, and the rows behind it beside it as CSV, one for every measurement. Medians of the runs.
 """
-TRAINING = """### Training at equal accuracy
-
-![Validation accuracy over seconds of training](training.png)
+TRAINING = f"""## Training at equal accuracy
 
 10,000 images of CIFAR-10, the bundled ResNet-18, the same split and threads for all; each contender with the recipe of
-its documentation, which its module cites, but for the number of epochs: {epochs}
-(behind the one of the head that fastai and Lightning begin with), so that they end about where ours does.
+its documentation, which its module cites, but for the number of epochs: {COUNTS}
+(behind the one of the head that fastai and Lightning begin with), so that they end about where ours does. Theirs
+compute in float32, as documented; ours in bfloat16 where the machine multiplies it natively.
 
 `reached at` is the accuracy on validation images of whichever of the two ends lower, and the seconds are those until
 then, linearly between epochs. The clock starts when the libraries are imported and stands still while a model is
@@ -35,229 +40,71 @@ judged, for all alike. Ours counts the frozen features of all views; `cached` le
 training on. ECE on the test images: as trained / after temperature scaling. The rows follow one another over hours, in
 which the speed of a shared machine can change.
 """
-LIMITS = """What holds the ratios. Seconds of each one's last epoch, and of 10,000 images that train everything as fast
-as matrices multiply, which code goes beyond only by computing less than the formulas count. Cached features leave
-little of an epoch of `fc` and `layer4`; where everything learns, what is left is mostly to need fewer epochs.
+LIMITS = """## What holds the ratios
+
+Seconds of each one's last epoch, and of 10,000 images that train everything as fast as matrices multiply, in the
+precision of ours, which code goes beyond only by computing less than the formulas count. Cached features leave little
+of an epoch of `fc` and `layer4`; where everything learns, what is left is mostly to need fewer epochs.
 """
-UTILISATION = """### How close to the machine's limit
+UTILISATION = """## How close to the machine's limit
 
 Floating-point operations of the model (a convolution's by its formula; three forward passes for a training step)
 against the rate of a large matrix product in the same run, in the precision that trains. `executed`: of the formulas'
 operations those that a training step really does, fewer where a product takes a convolution's place and where no
 gradient is wanted; and the rate of these against the product's.
 """
-PROFILE = "Where a training step's time goes, by torch.profiler:\n"
-GROWTH = """### Growth
+PROFILE = """## Where a training step's time goes
 
-![Seconds and memory against images and pixels](growth.png)
+By torch.profiler.
+"""
+GROWTH = """## Growth
 
 The exponent of time: 1 is in proportion to the images, or to the pixels. Below 64 px another rule holds: a ResNet's
 last maps are 1x1 at 32 px, where every padding is computed, and 2x2 at 64 px, where none is. Memory is the process's
 own, without the pages of mapped files, which the kernel can take back.
 """
-SERVING = """### Serving
+SERVING = """## Serving
 
 From uint8 pixels to calibrated probabilities, on the processor. Milliseconds of a call, median (95th percentile).
 """
 
 
-FROM_SIDE = 64  # pixels a side from which the exponent by pixels is taken
+class Section(NamedTuple):
+    """What the page says of each machine that has rows in the first of `tables`."""
+
+    text: str
+    tables: tuple[str, ...]
+    tell: Callable[..., str]  # a table, from the rows of each of `tables`
+    draw: Callable[[list[Row]], Figure] | None = None  # from the rows of the first
+    shows: str = ""
+
+
+SECTIONS = (
+    Section(TRAINING, ("training",), training_table, training_figure, "Validation accuracy over seconds of training"),
+    Section(LIMITS, ("training", "utilisation"), epoch_table),
+    Section(UTILISATION, ("utilisation",), utilisation_table),
+    Section(PROFILE, ("profile",), profile_table),
+    Section(GROWTH, ("growth",), growth_table, growth_figure, "Seconds and memory against images and pixels"),
+    Section(SERVING, ("serving", "serving_quality"), serving_table),
+)
 
 
 def write_results(folder: Path) -> None:
-    """Write RESULTS.md from the tables that are in `folder`."""
-    names = ("training", "utilisation", "profile", "growth", "serving", "serving_quality")
-    tables = {name: Table(folder / f"{name}.csv").rows for name in names}
+    """Write RESULTS.md from the tables that are in `folder`, with a picture of its own for each machine."""
+    tables = {name: Table(folder / f"{name}.csv").rows for section in SECTIONS for name in section.tables}
     machines = dict.fromkeys(row["machine"] for rows in tables.values() for row in rows)
     parts = [TITLE]
-    for machine in machines:
-        here = {name: [row for row in rows if row["machine"] == machine] for name, rows in tables.items()}
-        parts.append(f"## {machine}\n")
-        if here["training"]:
-            epochs = ", ".join(f"{count} of `{depth}`" for depth, count in EPOCHS.items())
-            parts += [TRAINING.format(epochs=epochs), training_table(here["training"])]
-            parts += [LIMITS, epoch_table(here["training"], here["utilisation"])]
-        if here["utilisation"]:
-            parts += [UTILISATION, utilisation_table(here["utilisation"])]
-        if here["profile"]:
-            parts += [PROFILE, profile_table(here["profile"])]
-        if here["growth"]:
-            parts += [GROWTH, growth_table(here["growth"])]
-        if here["serving"]:
-            parts += [SERVING, serving_table(here["serving"], here["serving_quality"])]
+    for section in SECTIONS:
+        said = []
+        for number, machine in enumerate(machines, start=1):
+            rows = [[row for row in tables[name] if row["machine"] == machine] for name in section.tables]
+            if rows[0]:
+                said.append(f"### {machine}\n")
+                if section.draw:
+                    picture = f"{section.tables[0]}-{number}.png"
+                    save_png(section.draw(rows[0]), folder / picture)
+                    said.append(f"![{section.shows}]({picture})\n")
+                said.append(section.tell(*rows))
+        if said:
+            parts += [section.text, *said]
     (folder / "RESULTS.md").write_text("\n".join(parts))
-
-
-def markdown(header: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
-    """
-    >>> print(markdown(["a", "b"], [["1", "2"]]), end="")
-    | a | b |
-    |---|---|
-    | 1 | 2 |
-    """
-    header = list(header)
-    rows = [f"| {' | '.join(row)} |" for row in [header, *lines]]
-    return "\n".join([rows[0], "|---" * len(header) + "|", *rows[1:]]) + "\n"
-
-
-def distinct(rows: Iterable[Row], column: str) -> list[str]:
-    return list(dict.fromkeys(row[column] for row in rows))
-
-
-def middle(rows: Iterable[Row], column: str) -> float:
-    """The median of the runs that have a value."""
-    return median([float(row[column]) for row in rows if row[column]] or [float("nan")])
-
-
-def training_table(rows: list[Row]) -> str:
-    lines = []
-    for size, depth, rival in (
-        (size, depth, rival)
-        for size in distinct(rows, "image_size")
-        for depth in distinct(rows, "depth")
-        for rival in CONTENDERS
-    ):
-        at_size = [row for row in rows if row["image_size"] == size]
-        us, them = ([r for r in at_size if r["depth"] == depth and r["contender"] == c] for c in (OURS, rival))
-        if not (us and them):
-            continue
-        duels = [
-            duel(our, their, feature)
-            for our in us
-            for their in them
-            for feature in at_size
-            if feature["depth"] == FEATURES and our["run"] == their["run"] == feature["run"]
-            if target(our, their) > GUESSING
-        ]
-        if not duels:
-            continue
-        reached, theirs, ours, cached = (median(values) for values in zip(*duels, strict=True))
-        quality = [f"{middle(side, 'test_accuracy'):.2%}" for side in (them, us)]
-        honesty = [f"{middle(side, 'ece'):.4f} / {middle(side, 'ece_scaled'):.4f}" for side in (them, us)]
-        times = [f"{theirs:.1f} s", f"{ours:.1f} s", f"**{theirs / ours:.1f}x**"]
-        times += [f"{cached:.1f} s", f"{theirs / cached:.1f}x"]
-        against = [f"{size} px", depth, training_figure.NAMES[rival], f"{reached:.2%}"]
-        lines.append([*against, *times, *quality, *honesty, str(len(duels))])
-    header = ["size", "depth", "against", "reached at", "theirs", "ours", "ratio", "ours, cached", "ratio, cached"]
-    header += ["test accuracy, theirs", "ours", "ECE, theirs", "ours", "runs"]
-    return markdown(header, lines)
-
-
-def duel(our: Row, their: Row, feature: Row) -> tuple[float, float, float, float]:
-    """The accuracy that both reach, and the seconds until then: theirs, ours, and ours without the features."""
-    accuracy, features = target(our, their), float(feature["seconds"])
-    theirs = seconds_to(started(from_text(their["curve"]), 0.0, GUESSING), accuracy)
-    ours = seconds_to(started(from_text(our["curve"]), features, GUESSING), accuracy)
-    return accuracy, theirs, ours, ours - features
-
-
-def target(our: Row, their: Row) -> float:
-    return min(float(our["val_accuracy"]), float(their["val_accuracy"]))
-
-
-def epoch_table(rows: list[Row], utilisation: list[Row]) -> str:
-    depths = [depth for depth in distinct(rows, "depth") if depth != FEATURES]
-    lines = []
-    for size, (contender, name) in product(distinct(rows, "image_size"), training_figure.NAMES.items()):
-        cells = []
-        for depth in depths:
-            place = (size, depth, contender)
-            epochs = [last_epoch(row) for row in rows if (row["image_size"], row["depth"], row["contender"]) == place]
-            cells.append(f"{median(epochs):.2f} s" if epochs else "")
-        lines.append([f"{size} px", name, *cells, limit([row for row in utilisation if row["image_size"] == size])])
-    return markdown(["size", "", *depths, "everything, at the limit"], lines)
-
-
-def last_epoch(row: Row) -> float:
-    """Seconds."""
-    (before, _), (after, _) = [(0.0, GUESSING), *from_text(row["curve"])][-2:]
-    return after - before
-
-
-def limit(runs: list[Row]) -> str:
-    if not runs:
-        return ""
-    rate = middle(runs, "gemm_bfloat16" if runs[0]["gemm_bfloat16"] else "gemm_float32")
-    return f"{SPLITS['cifar10'][0] * PASSES * middle(runs, 'forward_gflop') / rate:.2f} s"
-
-
-def utilisation_table(rows: list[Row]) -> str:
-    header = ["size", "float32 product", "bfloat16 product", "training", "without augmentation", "share of the limit"]
-    header += ["executed", "inference", "share of the limit", "runs"]
-    lines = []
-    for size in distinct(rows, "image_size"):
-        runs = [row for row in rows if row["image_size"] == size]
-        bf16 = f"{middle(runs, 'gemm_bfloat16'):.0f} GFLOP/s" if runs[0]["gemm_bfloat16"] else "not native"
-        executed = middle(runs, "executed_gflop") / (PASSES * middle(runs, "forward_gflop"))
-        limit_share = middle(runs, "train_share")
-        lines.append(
-            [
-                f"{size} px",
-                f"{middle(runs, 'gemm_float32'):.0f} GFLOP/s",
-                bf16,
-                f"{middle(runs, 'train_images_per_second'):.0f} images/s",
-                f"{middle(runs, 'step_images_per_second'):.0f} images/s",
-                f"**{limit_share:.0%}**",
-                f"{executed:.0%}, {executed * limit_share:.0%}",
-                f"{middle(runs, 'inference_images_per_second'):.0f} images/s",
-                f"**{middle(runs, 'inference_share'):.0%}**",
-                str(len(runs)),
-            ]
-        )
-    return markdown(header, lines)
-
-
-def profile_table(rows: list[Row]) -> str:
-    sizes = distinct(rows, "image_size")
-    cells = {(row["kind"], row["image_size"]): row for row in rows}
-    lines = [[kind, *(share(cells.get((kind, size))) for size in sizes)] for kind in distinct(rows, "kind")]
-    return markdown(["operations", *(f"{size} px" for size in sizes)], lines)
-
-
-def share(row: Row | None) -> str:
-    return f"{float(row['milliseconds']):.0f} ms, {float(row['share']):.0%}" if row else ""
-
-
-def growth_table(rows: list[Row]) -> str:
-    (smallest, largest), (fewest, most) = (
-        (min(values), max(values)) for values in ([int(row[c]) for row in rows] for c in ("image_size", "images"))
-    )
-    lines = []
-    for part, name in growth_figure.NAMES.items():
-        of_part = [row for row in rows if row["part"] == part]
-        by_images = [row for row in of_part if int(row["image_size"]) == smallest]
-        by_pixels = [row for row in of_part if int(row["images"]) == fewest and int(row["image_size"]) >= FROM_SIDE]
-        cells = [f"{exponent(by_images, 'images', 1):.2f}", f"{exponent(by_pixels, 'image_size', 2):.2f}"]
-        for images, side in ((most, smallest), (fewest, largest)):
-            place = [row for row in of_part if (int(row["images"]), int(row["image_size"])) == (images, side)]
-            cells.append(f"{middle(place, 'seconds'):.1f} s, {middle(place, 'own_mb'):.0f} MB")
-        lines.append([name, *cells])
-    header = ["", f"exponent by images, at {smallest} px", f"by pixels, from {FROM_SIDE} px"]
-    return markdown([*header, f"{most:,} images, {smallest} px", f"{fewest:,} images, {largest} px"], lines)
-
-
-def exponent(rows: list[Row], column: str, power: int) -> float:
-    """The slope of log time over log (value of the column) ** power, by least squares. NaN of a single one."""
-    if len(rows) < 2:
-        return float("nan")
-    places = power * np.log([float(row[column]) for row in rows])
-    return float(np.polyfit(places, np.log([float(row["seconds"]) for row in rows]), 1)[0])
-
-
-def serving_table(speed: list[Row], quality: list[Row]) -> str:
-    judged = {row["way"]: row for row in quality}
-    lines = []
-    for way in distinct(speed, "way"):
-        calls = {batch: [r for r in speed if r["way"] == way and r["batch"] == str(batch)] for batch in BATCHES}
-        torchs = {batch: [r for r in speed if r["way"] == TORCH and r["batch"] == str(batch)] for batch in BATCHES}
-        times = [
-            f"{middle(calls[batch], 'median_ms'):.1f} ({middle(calls[batch], 'p95_ms'):.1f}), "
-            f"{middle(torchs[batch], 'median_ms') / middle(calls[batch], 'median_ms'):.2f}x"
-            for batch in BATCHES
-        ]
-        rate = f"{middle(calls[BATCHES[-1]], 'images_per_second'):.0f} images/s"
-        row = judged.get(way)
-        right = [f"{float(row['accuracy']):.2%}", row["ece"], f"{row['megabytes']} MB"] if row else ["", "", ""]
-        lines.append([way, *times, rate, *right])
-    header = ["", *(f"{batch} at a time" for batch in BATCHES), "throughput", "accuracy", "ECE", "file"]
-    return markdown(header, lines)

@@ -3,7 +3,7 @@
 The same images, weights, split and threads; every contender in a process of its own, one after the other. A clock runs
 from the moment that a contender has its libraries until the last epoch ends, and stands still while a model is judged.
 Our frozen features are one measurement for all depths; benchmarks.results adds them to each.
-Writes training.csv and training.png.
+Writes training.csv.
 """
 
 import shutil
@@ -19,8 +19,6 @@ from benchmarks.plan import Plan
 from benchmarks.process import apart
 from benchmarks.project import QUICK_EPOCHS, parameters, prepare, work_folder
 from benchmarks.table import Table
-from benchmarks.training_figure import training_figure
-from stages.common.figures import save_png
 from stages.common.variants import FINE_TUNED
 
 OURS, FEATURES = "ours", "features"
@@ -42,8 +40,6 @@ def run(project: Path, folder: Path, plan: Plan, depths: tuple[str, ...] = FINE_
             missing = [(d, c) for d, c in steps if not table.has(**place, depth=d, contender=c)]
             if missing:
                 measure(table, project, plan.quick, place, missing)
-    rows = [row for row in table.rows if row["machine"] == describe()]
-    save_png(training_figure(rows), folder / "training.png")
 
 
 def installed() -> list[str]:

@@ -1,59 +1,26 @@
-from benchmarks.results import epoch_table, exponent, growth_table, training_table, write_results
+import csv
 
-
-def row(depth, contender, seconds, accuracy="", curve=""):
-    scores = dict.fromkeys(("val_accuracy", "test_accuracy"), accuracy)
-    honesty = {"ece": "0.02" if accuracy else "", "ece_scaled": ""}
-    place = {"machine": "here", "image_size": "64", "run": "0", "depth": depth, "contender": contender}
-    return {**place, "whole_seconds": "", "seconds": seconds, **scores, **honesty, "curve": curve}
-
-
-ROWS = [
-    row("features", "ours", "20"),
-    row("fc", "ours", "4", "0.8", "2:0.7 4:0.8"),
-    row("fc", "tutorial", "300", "0.7", "100:0.5 200:0.7 300:0.6"),
-]
-
-
-def test_the_ratio_is_of_the_seconds_to_the_accuracy_that_both_reach():
-    (line,) = training_table(ROWS).splitlines()[2:]
-    theirs, ours, cached = 200.0, 20.0 + 2.0, 2.0  # at 70 %, which the tutorial keeps
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[:4] == ["64 px", "fc", "PyTorch's tutorial", "70.00%"]
-    assert cells[4:9] == ["200.0 s", "22.0 s", f"**{theirs / ours:.1f}x**", "2.0 s", f"{theirs / cached:.1f}x"]
-    assert cells[9:11] == ["70.00%", "80.00%"]
-
-
-def test_an_epoch_is_told_beside_one_at_the_limit():
-    gflop, rate = 2.0, 100.0
-    machine = {"image_size": "64", "gemm_float32": "1", "gemm_bfloat16": str(rate), "forward_gflop": str(gflop)}
-    ours, tutorial, *others = epoch_table(ROWS, [machine]).splitlines()[2:]
-    at_the_limit = 10_000 * 3 * gflop / rate
-    assert ours == f"| 64 px | ours | 2.00 s | {at_the_limit:.2f} s |"
-    assert tutorial == f"| 64 px | PyTorch's tutorial | 100.00 s | {at_the_limit:.2f} s |"
-    assert all(row.endswith(f"|  | {at_the_limit:.2f} s |") for row in others)
-
-
-def test_a_contender_that_ends_at_guessing_gets_no_ratio():
-    nobody = row("fc", "tutorial", "300", "0.1", "100:0.1 300:0.05")
-    assert len(training_table([*ROWS[:2], nobody]).splitlines()) == 2
-
-
-def test_growth_is_told_at_its_largest_points_by_the_median_of_the_runs_in_whatever_order():
-    def point(images, side, seconds):
-        place = {"part": "full", "images": str(images), "image_size": str(side)}
-        return place | {"seconds": str(seconds), "own_mb": str(10 * seconds)}
-
-    runs = [point(4000, 32, seconds) for seconds in (4, 8, 5)]
-    cells = growth_table([*runs, point(1000, 128, 30), point(1000, 32, 1), point(1000, 64, 7.5)]).splitlines()[-1]
-    assert [cell.strip() for cell in cells.strip("|").split("|")][2:] == ["1.00", "5.0 s, 50 MB", "30.0 s, 300 MB"]
-
-
-def test_time_in_proportion_to_the_pixels_has_exponent_one():
-    rows = [{"image_size": str(side), "seconds": str(0.5 * side**2)} for side in (32, 64, 128)]
-    assert round(exponent(rows, "image_size", 2), 6) == 1
+from benchmarks.results import write_results
+from tests.benchmarks.test_result_tables import ROWS
 
 
 def test_a_page_without_measurements_has_its_title_alone(tmp_path):
     write_results(tmp_path)
-    assert (tmp_path / "RESULTS.md").read_text().startswith("# Benchmarks")
+    (title,) = (line for line in (tmp_path / "RESULTS.md").read_text().splitlines() if line.startswith("#"))
+    assert title == "# Benchmarks"
+
+
+def test_a_section_has_a_table_and_a_picture_of_every_machine(tmp_path):
+    machines = ["one", "another"]
+    with (tmp_path / "training.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ROWS[0])
+        writer.writeheader()
+        writer.writerows({**row, "machine": machine} for machine in machines for row in ROWS)
+    write_results(tmp_path)
+    section = (tmp_path / "RESULTS.md").read_text().split("## What holds")[0]
+    for number, (machine, told) in enumerate(zip(machines, section.split("\n### ")[1:], strict=True), start=1):
+        heading, *lines = told.splitlines()
+        assert heading == machine
+        assert f"](training-{number}.png)" in told
+        assert (tmp_path / f"training-{number}.png").stat().st_size
+        assert [line for line in lines if line.startswith("| 64 px | fc | PyTorch's tutorial | 70.00%")]
