@@ -20,7 +20,8 @@ class Conv3x3(nn.Conv2d):
 
     def _as_matrix_product(self, maps: Tensor) -> Tensor:
         """maps: (N, C, 2, 2). The tap between input (i, j) and output (p, q) is weight[:, :, i - p + 1, j - q + 1]."""
-        taps = self.weight.permute(2, 3, 0, 1)  # (3, 3, outputs, inputs)
+        weight = self.weight.to(maps.dtype)  # for autocast: 9 of a pair of channels to convert, not 16
+        taps = weight.permute(2, 3, 0, 1)  # (3, 3, outputs, inputs)
         rows = [
             taps[1 - p : 3 - p, 1 - q : 3 - q].flatten(0, 1).permute(1, 0, 2).flatten(1) for p in (0, 1) for q in (0, 1)
         ]
