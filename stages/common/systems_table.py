@@ -36,7 +36,7 @@ class System(NamedTuple):
 
 SYSTEMS = {
     "resnet18": System(
-        "ResNet-18 at three depths, and a light network from nothing: the committed study",
+        "ResNet-18 at three depths, and a light network from nothing: the settings of the committed study",
         {
             "fc": "82 to 85 %, a placeholder, from ImageNet weights",
             "layer4": "88 to 91 %, a placeholder, from ImageNet weights",
