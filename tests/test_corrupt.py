@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from stages.common import device
 from stages.common.corruption import corrupt
 from stages.common.model import Head, pretrained
 from stages.common.params import Refusal
@@ -41,8 +42,10 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def root(project):
-    """The project after the stage has run on 12 of the images."""
-    run(with_block(), project)
+    """The project after the stage has run on 12 of the images, in float32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "has_native_bf16", lambda: False)
+        run(with_block(), project)
     return project
 
 

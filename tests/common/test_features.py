@@ -7,7 +7,7 @@ from stages.common.features import augmented_views, load_features, write_feature
 AUGMENT = Augment(crop_flip=True, randaugment=False, cutout=False)
 
 
-def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path):
+def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path, float32):
     folder, subset = tmp_path / "data/features", tmp_path / "data/subset"
     folder.mkdir(parents=True)
     subset.mkdir()
