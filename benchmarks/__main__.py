@@ -2,7 +2,7 @@
 
 Programs: training, utilisation, growth, serving; all of them by default. Each writes its CSV in benchmarks/ after every
 measurement, so that a second start carries on where one was stopped, and RESULTS.md at its end. Rows of another machine
-stay, and are not taken for this one's. --quick is a smoke run of seconds, under .cache/benchmarks/quick.
+stay, and are not taken for this one's. --quick is a smoke run of minutes, under .cache/benchmarks/quick.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="PROGRAM",
         help=f"of {', '.join(PROGRAMS)}; all by default",
     )
-    parser.add_argument("--quick", action="store_true", help="a smoke run of seconds, whose figures say nothing")
+    parser.add_argument("--quick", action="store_true", help="a smoke run of minutes, whose figures say nothing")
     parser.add_argument("--fresh", action="store_true", help="measure again what there is already")
     parser.add_argument("--runs", type=int, default=1, help="of each measurement, in turn")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES[:1]), help="pixels a side, 64 by default")
