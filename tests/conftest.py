@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from stages.common import device
 from stages.common.model import Classifier, Head
 
 CLASSES = ["plane", "bird", "cat"]
@@ -29,15 +28,3 @@ def model() -> Classifier:
     """A small-resolution classifier with random weights, in evaluation mode."""
     torch.manual_seed(0)
     return Classifier(Head(hidden=[8], dropout=0.5), CLASSES, image_size=32).eval()
-
-
-@pytest.fixture
-def float32(monkeypatch) -> None:
-    """Compute in float32, whatever is native here."""
-    monkeypatch.setattr(device, "has_native_bf16", lambda: False)
-
-
-@pytest.fixture
-def bfloat16(monkeypatch) -> None:
-    """Compute in bfloat16, emulated where it is not native."""
-    monkeypatch.setattr(device, "has_native_bf16", lambda: True)

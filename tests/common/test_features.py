@@ -2,12 +2,13 @@ import numpy as np
 import torch
 
 from stages.common.augment import Augment
+from stages.common.device import autocast
 from stages.common.features import augmented_views, load_features, write_features
 
 AUGMENT = Augment(crop_flip=True, randaugment=False, cutout=False)
 
 
-def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path, float32):
+def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path):
     folder, subset = tmp_path / "data/features", tmp_path / "data/subset"
     folder.mkdir(parents=True)
     subset.mkdir()
@@ -16,9 +17,9 @@ def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path, float
         write_features(model, folder, split, augmented_views(images, count, AUGMENT, 0), (count, len(images)), dtype)
         np.savez(subset / f"{split}.npz", images=images, labels=labels)
 
-    with torch.no_grad():
+    with torch.no_grad(), autocast():
         activations = model.trunk(model.preprocess(torch.from_numpy(images)))
-        pooled = model.tail(activations)
+        activations, pooled = activations.float(), model.tail(activations).float()
     trunk, features = load_features(tmp_path, "trunk"), load_features(tmp_path, "pooled")
     np.testing.assert_allclose(trunk[2].inputs, activations, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(features[1].inputs, pooled, rtol=1e-4, atol=1e-5)
