@@ -66,6 +66,7 @@ own, without the pages of mapped files, which the kernel can take back.
 SERVING = """## Serving
 
 From uint8 pixels to calibrated probabilities, on the processor. Milliseconds of a call, median (95th percentile).
+Accuracy and ECE are of the model that was published when the machine measured it.
 """
 
 
