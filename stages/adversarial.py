@@ -1,38 +1,42 @@
-"""Attack a variant, `fc`, say, with changes that are hard to see, and check that the attacks work.
+"""Attack a variant, such as `fc`, with changes that are hard to see, and check that the attacks work.
 
-Reads models/{variant}.safetensors, the temperature in results/calibration/{variant}.json and data/subset/test.npz.
-Writes results/adversarial/{variant}.csv: the accuracy on clean images, then per epsilon, in 1/255, under random noise,
-FGSM and PGD; and {variant}.json: PGD's steps, and what must hold, as passed or failed.
+Reads models/{variant}.safetensors, results/temperature/{variant}.json and data/subset/test.npz. Writes in
+results/adversarial/{variant}
+- accuracy.csv: accuracy on clean images, then under random noise, FGSM and PGD per epsilon, in 1/255;
+- checks.json: PGD's steps, and checks passed or failed.
 Params: adversarial.
 """
 
-import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
-from stages.common.attack import STEP, Adversarial, Tempered, ascent, attacks, fgsm, logits
-from stages.common.attack_checks import Findings, checks
-from stages.common.datasets import load_split
-from stages.common.metrics import accuracy
-from stages.common.params import parse
-from stages.common.sample import draw_rows
-from stages.common.saved import load_classifier
-from stages.common.stage import main
-from stages.common.tables import write_table
+from study.attacks.checks import Findings, checks
+from study.attacks.gradient_attacks import STEP, Adversarial, Tempered, ascent, attacks, fgsm, logits
+from study.data.sampling import draw_rows
+from study.data.splits import load_split
+from study.evaluation.scores import accuracy
+from study.evaluation.temperature import load_temperature
+from study.networks.loading import load_classifier
+from study.pipeline.files import whole_folder, write_json, write_table
+from study.pipeline.params import parse
+from study.pipeline.stage import main
 
 
-def run(params: dict, root: Path, variant: str) -> None:
+def run(params: dict[str, Any], root: Path, variant: str) -> None:
     block = parse(params, "adversarial", Adversarial)
     images, labels = load_split(root, "test")
     rows = draw_rows(labels, block.images, block.seed, "adversarial.images")
     images, labels = images[rows], labels[rows]
     model = load_classifier(root / f"models/{variant}.safetensors")
-    temperature = json.loads((root / f"results/calibration/{variant}.json").read_text())["temperature"]
+    temperature = load_temperature(root, variant)
 
-    table, changes = [], {}
+    table: list[dict[str, Any]] = []
+    changes: dict[int, int] = {}
     for attacked in tqdm(attacks(model, images, labels, block), f"adversarial {variant}", disable=None):
         table.append(
             {
@@ -59,10 +63,9 @@ def run(params: dict, root: Path, variant: str) -> None:
         zero_gradients=max(row["zero_gradients"] or 0.0 for row in table),
     )
     passed = checks(found)
-    folder = root / "results/adversarial"
-    write_table(folder / f"{variant}.csv", table)
-    result = {"steps": block.steps, "step_size": STEP, "checks": passed}
-    (folder / f"{variant}.json").write_text(json.dumps(result, indent=2) + "\n")
+    with whole_folder(root / "results/adversarial" / variant) as folder:
+        write_table(folder / "accuracy.csv", pd.DataFrame(table))
+        write_json(folder / "checks.json", {"steps": block.steps, "step_size": STEP, "checks": passed})
     print(
         f"{variant}: accuracy {found.clean:.3f} on clean images, {found.pgd[-1]:.3f} under PGD at "
         f"{block.epsilons[-1]} / 255; {sum(row['passed'] for row in passed)} of {len(passed)} checks passed"

@@ -1,35 +1,37 @@
-"""Fit one temperature on the validation logits of a variant and measure it on the test logits: `fc`, say.
+"""Fit a temperature on the validation logits of a variant, such as `fc`, and measure it on the test logits.
 
-Reads results/predictions/{variant}.npz and data/subset/classes.json. Writes results/calibration/{variant}.json
-(temperature, metrics before and after it with the null bands of the calibration errors, the differences that it makes
-with their intervals, per-class report, most confused and confusable pairs), {variant}_reliability.csv (a row per bin,
-before and after) and {variant}_confusion.csv (a row per test image).
+Reads results/predictions/{variant}.npz and data/subset/classes.json. Writes results/temperature/{variant}.json, and in
+results/calibration/{variant}
+- metrics.json: metrics before and after scaling, with the null bands of calibration errors; the differences between
+  the two, with intervals; the per-class report; the most confused and the confusable pairs;
+- reliability.csv: a row per bin, before and after;
+- confusion.csv: a row per test image.
 Params: calibrate.
 """
 
-import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from stages.common.calibration import Calibrate, fit_temperature, softmax
-from stages.common.calibration_errors import confidence_errors
-from stages.common.classification import confusable, macro, most_confused, per_class
-from stages.common.datasets import class_names
-from stages.common.measures import measures
-from stages.common.metrics import confidence_and_correct, reliability_bins
-from stages.common.params import parse
-from stages.common.predictions import load_predictions
-from stages.common.resampling import LEVEL, bootstrap, difference, interval, null_band
-from stages.common.selective import risk_at_coverage
-from stages.common.stage import main
-from stages.common.tables import write_table
+from study.data.splits import class_names
+from study.evaluation.bootstrap import LEVEL, bootstrap, difference, interval, null_band
+from study.evaluation.calibration_errors import confidence_errors
+from study.evaluation.per_class import confusable, macro, most_confused, per_class
+from study.evaluation.predictions import load_predictions
+from study.evaluation.scores import confidence_and_correct, reliability_bins, resampled_scores
+from study.evaluation.selective import risk_at_coverage
+from study.evaluation.temperature import Calibrate, fit_temperature, save_temperature, tempered_softmax
+from study.pipeline.files import whole_folder, write_json, write_table
+from study.pipeline.params import parse
+from study.pipeline.stage import main
 
 COVERAGES = (0.7, 0.8, 0.9, 1.0)  # shares of the test images, the most confident first
 
 
-def run(params: dict, root: Path, variant: str) -> None:
+def run(params: dict[str, Any], root: Path, variant: str) -> None:
     block = parse(params, "calibrate", Calibrate)
     sampling = {"resamples": block.resamples, "seed": block.seed}
     classes = class_names(root)
@@ -38,40 +40,38 @@ def run(params: dict, root: Path, variant: str) -> None:
     predicted = test.logits.argmax(axis=1)
 
     temperature = fit_temperature(val.logits, val.labels)
-    report = per_class(test.labels, predicted, classes)
-    figures, metrics, reliability = {}, {}, []
+    figures, metrics, reliability = {}, {}, {}
     for calibration, scale in (("before", 1.0), ("after", temperature)):
-        probabilities = softmax(test.logits, scale)
+        probabilities = tempered_softmax(test.logits, scale)
         confidence, correct = confidence_and_correct(probabilities, test.labels)
-        assert np.array_equal(correct, predicted == test.labels), "a temperature changed the predictions"
-        figures[calibration] = bootstrap(
-            measures(test.logits, test.labels, scale, block.bins), len(test.labels), **sampling
-        )
+        scores = resampled_scores(test.logits, test.labels, scale, block.bins)
+        figures[calibration] = bootstrap(scores, len(test.labels), **sampling)
         metrics[calibration] = {
             **{name: figure.estimate for name, figure in figures[calibration].items()},
             "risk_at_coverage": {str(share): risk_at_coverage(confidence, correct, share) for share in COVERAGES},
-            **macro(report),
+            **macro(test.labels, predicted, classes),
             "null": null_band(confidence, confidence_errors(block.bins), **sampling),
         }
-        rows = reliability_bins(probabilities, test.labels, block.bins)
-        reliability += [{"variant": variant, "calibration": calibration, **row} for row in rows]
+        reliability[variant, calibration] = reliability_bins(probabilities, test.labels, block.bins)
     before, after = figures["before"], figures["after"]
-
-    folder = root / "results/calibration"
-    write_table(folder / f"{variant}_reliability.csv", reliability)
-    pairs = zip(test.labels, predicted, strict=True)
-    confusion = [{"variant": variant, "actual": classes[true], "predicted": classes[guess]} for true, guess in pairs]
-    write_table(folder / f"{variant}_confusion.csv", confusion)
-    result = {
+    measured = {
         "temperature": temperature,
         **metrics,
         "intervals": {"level": LEVEL, "resamples": block.resamples, "accuracy": interval(after["accuracy"])},
         "differences": {name: difference(before[name], after[name]) for name in before if name != "accuracy"},
-        "per_class": report,
+        "per_class": per_class(test.labels, predicted, classes),
         "confused": most_confused(test.labels, predicted, classes),
         "confusable": confusable(test.labels, predicted, classes),
     }
-    (folder / f"{variant}.json").write_text(json.dumps(result, indent=2) + "\n")
+    names = np.array(classes)
+    confusion = pd.DataFrame({"variant": variant, "actual": names[test.labels], "predicted": names[predicted]})
+
+    save_temperature(root, variant, temperature)
+    with whole_folder(root / "results/calibration" / variant) as folder:
+        write_json(folder / "metrics.json", measured)
+        identity = ["variant", "calibration"]
+        write_table(folder / "reliability.csv", pd.concat(reliability, names=identity).reset_index(level=identity))
+        write_table(folder / "confusion.csv", confusion)
     print(
         f"{variant}: temperature {temperature:.3f}, ECE {before['ece'].estimate:.4f} before and "
         f"{after['ece'].estimate:.4f} after, accuracy {after['accuracy'].estimate:.4f}"

@@ -1,29 +1,30 @@
-"""Refuse a bad params.yaml in one line, before anything expensive runs.
+"""Check params.yaml, and report its faults in one line before anything expensive runs.
 
-Reads params.yaml, whole, and the names of the pictures under data.path where data.dataset is folder. Writes
-data/params.ok, whose constant content lets nothing downstream run again.
+Reads all of params.yaml and, if data.dataset is folder, the names of the pictures under data.path. Writes
+data/params.ok, whose content is constant, so that no other stage runs again because of it.
 """
 
 from pathlib import Path
 from typing import Any
 
-from stages.common.attack import Adversarial
-from stages.common.backbones import BackboneName
-from stages.common.calibration import Calibrate
-from stages.common.cam import GradCam, require_map
-from stages.common.corruption import CorruptEval
-from stages.common.datasets import Data
-from stages.common.light_resnet import LightClassifier
-from stages.common.model import Head
-from stages.common.optimisation import Recipe
-from stages.common.params import Block, Refusal, parse
-from stages.common.picture_folder import list_pictures, require_enough
-from stages.common.stage import main
-from stages.common.training import Common, ImageRecipe, ScratchRecipe
-from stages.common.variants import Variant
-from stages.common.weights import Weights, require_bundled
+from study.attacks.gradient_attacks import Adversarial
+from study.attribution.cam import GradCam, require_map
+from study.corruption.catalogue import CorruptEval
+from study.evaluation.temperature import Calibrate
+from study.networks.backbones import BackboneName
+from study.networks.classifier import Head
+from study.networks.light_classifier import LightClassifier
+from study.pipeline.params import Block, Refusal, parse
+from study.pipeline.stage import main
+from study.pipeline.variants import Variant
+from study.sources.backbone_weights import Weights, require_bundled
+from study.sources.picture_folder import list_pictures, require_enough
+from study.sources.stratified_draw import Data
+from study.training.fine_tune import Common, ImagePhase
+from study.training.from_scratch import ScratchPhase
+from study.training.recipe import Phase
 
-COARSEST = 2  # times that the network's input may be smaller than a picture: bilinear resizing sees the nearest pixels
+COARSEST = 2  # largest ratio of a picture to the network's input: bilinear resizing skips pixels beyond it
 
 
 class Backbone(Block):
@@ -34,10 +35,10 @@ class Backbone(Block):
 
 class Train(Block):
     common: Common
-    fc: Recipe
-    layer4: Recipe
-    full: ImageRecipe
-    scratch: ScratchRecipe
+    fc: Phase
+    layer4: Phase
+    full: ImagePhase
+    scratch: ScratchPhase
 
 
 class Params(Block):
@@ -75,11 +76,11 @@ def run(params: dict[str, Any], root: Path) -> None:
     }
     if checked.data.dataset == "folder":
         require_enough(checked.data, list_pictures(root / checked.data.path), asked)
-        for name, block in (("common", common), ("scratch", scratch)):
-            if checked.data.side > COARSEST * block.image_size:
+        for name, image_size in (("common", common.image_size), ("scratch", scratch.image_size)):
+            if checked.data.side > COARSEST * image_size:
                 raise Refusal(
-                    f"params.yaml: data.side = {checked.data.side}: train.{name}.image_size = {block.image_size} is "
-                    "less than half of it, and would skip pixels: lower the one or raise the other"
+                    f"params.yaml: data.side = {checked.data.side}: train.{name}.image_size = {image_size} is less "
+                    "than half of it, and would skip pixels: lower the one or raise the other"
                 )
     if checked.data.dataset != "cifar10" and checked.corrupt_eval.cifar10c_dir is not None:
         raise Refusal(

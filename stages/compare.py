@@ -1,50 +1,50 @@
-"""Test whether the variants differ, two at a time, on the same test images.
+"""Test whether the variants differ, pair by pair, on the same test images.
 
-Reads results/predictions/{variant}.npz, the temperatures in results/calibration/{variant}.json and
-results/corruption/{variant}.csv and {variant}_correct.npy, of every variant, and data/subset/classes.json. Writes
-results/comparison.json: for each pair, the differences in accuracy, in ECE and NLL after scaling, and in accuracy under
-corruption, with paired bootstrap intervals, and McNemar's test of equal accuracy, its p-value also adjusted for the
-number of pairs; and the accuracy under corruption of each variant with its interval.
+Reads results/predictions/{variant}.npz, results/temperature/{variant}.json and results/corruption/{variant} of every
+variant, and data/subset/classes.json. Writes results/comparison.json:
+- for each pair, the differences in accuracy, in ECE and NLL after scaling, and in accuracy under corruption, with
+  paired bootstrap intervals; and McNemar's test of equal accuracy, its p-value also adjusted for the number of pairs;
+- each variant's accuracy under corruption, with its interval.
 Params: calibrate.
 """
 
-import csv
-import json
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from stages.common.calibration import Calibrate
-from stages.common.comparison import holm, mcnemar
-from stages.common.datasets import class_names
-from stages.common.measures import measures
-from stages.common.params import Refusal, parse
-from stages.common.predictions import load_predictions
-from stages.common.resampling import LEVEL, Resampled, bootstrap, difference, interval
-from stages.common.robustness import share_right
-from stages.common.stage import main
-from stages.common.variants import VARIANTS
+from study.data.splits import class_names
+from study.evaluation.bootstrap import LEVEL, Resampled, bootstrap, difference, interval
+from study.evaluation.paired_tests import holm, mcnemar
+from study.evaluation.predictions import load_predictions
+from study.evaluation.robustness import share_right
+from study.evaluation.scores import resampled_scores
+from study.evaluation.temperature import Calibrate, load_temperature
+from study.pipeline.files import read_table, write_json
+from study.pipeline.params import Refusal, parse
+from study.pipeline.stage import main
+from study.pipeline.variants import VARIANTS
 
 
-def run(params: dict, root: Path) -> None:
+def run(params: dict[str, Any], root: Path) -> None:
     block = parse(params, "calibrate", Calibrate)
     classes = class_names(root)
     tests = {variant: load_predictions(root, variant, "test", len(classes)) for variant in VARIANTS}
     labels = tests[VARIANTS[0]].labels
     figures, correct = {}, {}
-    for variant, test in tests.items():
-        if not np.array_equal(test.labels, labels):
+    for variant, predictions in tests.items():
+        if not np.array_equal(predictions.labels, labels):
             raise Refusal(
                 f"results/predictions/{variant}.npz: test_labels are not those of {VARIANTS[0]}.npz, but only the same "
-                f"test images can be compared: run `dvc repro train_{VARIANTS[0]} train_{variant}` again"
+                f"test images can be compared: run `dvc repro predict@{VARIANTS[0]} predict@{variant}` again"
             )
-        temperature = json.loads((root / f"results/calibration/{variant}.json").read_text())["temperature"]
-        measured = measures(test.logits, labels, temperature, block.bins)
+        temperature = load_temperature(root, variant)
+        measured = resampled_scores(predictions.logits, labels, temperature, block.bins)
         compared = {name: measured[name] for name in ("accuracy", "ece", "nll")}
         figures[variant] = bootstrap(compared, len(labels), block.resamples, block.seed)
         figures[variant]["corrupted_accuracy"] = corrupted_accuracy(root, variant, block)
-        correct[variant] = test.logits.argmax(axis=1) == labels
+        correct[variant] = predictions.logits.argmax(axis=1) == labels
 
     names = list(combinations(VARIANTS, 2))
     tested = [mcnemar(correct[first], correct[second]) for first, second in names]
@@ -61,14 +61,13 @@ def run(params: dict, root: Path) -> None:
         "corrupted_accuracy": {name: {"mean": of.estimate, **interval(of)} for name, of in corrupted.items()},
         "pairs": pairs,
     }
-    (root / "results/comparison.json").write_text(json.dumps(result, indent=2) + "\n")
+    write_json(root / "results/comparison.json", result)
 
 
 def corrupted_accuracy(root: Path, variant: str, block: Calibrate) -> Resampled:
-    """Its mean over the conditions that count; the images are resampled, each with all its corruptions."""
-    table = root / f"results/corruption/{variant}.csv"
-    with table.open(newline="", encoding="utf-8") as file:
-        shares = share_right(list(csv.DictReader(file)), np.load(table.with_name(f"{variant}_correct.npy")))
+    """Mean accuracy over the counted conditions; resampling keeps an image with all its corruptions."""
+    folder = root / "results/corruption" / variant
+    shares = share_right(read_table(folder / "conditions.csv"), np.load(folder / "correct.npy"))
     means = {"mean": lambda weights: (weights * shares).mean(axis=-1)}
     return bootstrap(means, len(shares), block.resamples, block.seed)["mean"]
 

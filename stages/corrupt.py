@@ -1,38 +1,39 @@
 """Corrupt test images and run the frozen backbone once over them, so that no variant has to repeat it.
 
-Reads data/subset (test.npz, classes.json), data/backbone and, where corrupt_eval.cifar10c_dir names their folder, the
-official CIFAR-10-C files. Writes data/corrupted (stages.common.corrupted says what) and plots/corruptions.png.
+Reads data/subset (test.npz, classes.json), data/backbone and, if corrupt_eval.cifar10c_dir is set, the official
+CIFAR-10-C files. Writes data/corrupted (described in study.corruption.corrupted_set) and plots/corruptions.png.
 Params: corrupt_eval, train.common.image_size.
 """
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from stages.common.conditions import Condition, conditions
-from stages.common.contact_sheet import contact_sheet
-from stages.common.corruption import CorruptEval, corrupt
-from stages.common.datasets import Split, class_names
-from stages.common.features import write_features
-from stages.common.folders import whole_folder
-from stages.common.model import Head, ImageSize, pretrained
-from stages.common.official import OFFICIAL_GROUPS, official_images
-from stages.common.params import parse
-from stages.common.sample import draw_rows
-from stages.common.stage import main
+from study.corruption.catalogue import CorruptEval, corrupt
+from study.corruption.conditions import Condition, conditions
+from study.corruption.official_files import OFFICIAL_GROUPS, official_images
+from study.data.sampling import draw_rows
+from study.data.splits import Split, class_names
+from study.drawing.corruption_sheet import corruption_sheet
+from study.features.frozen_features import write_features
+from study.networks.classifier import Head, ImageSize, pretrained
+from study.pipeline.files import whole_folder, write_json
+from study.pipeline.params import parse
+from study.pipeline.stage import main
 
 SHOWN = 2  # images on the contact sheet
 
 
-def run(params: dict, root: Path) -> None:
+def run(params: dict[str, Any], root: Path) -> None:
     block = parse(params, "corrupt_eval", CorruptEval)
     image_size = parse(params, "train.common.image_size", ImageSize)
     with np.load(root / "data/subset/test.npz") as arrays:
         test = Split(**arrays)
     rows = draw_rows(test.labels, block.images, block.seed, "corrupt_eval.images")
-    clean, labels, indices = (array[rows] for array in test)
+    clean: np.ndarray = test.images[rows]
+    labels, indices = test.labels[rows], test.indices[rows]
     no_head = Head(hidden=[], dropout=0.0)
     model = pretrained(root / "data/backbone/weights.safetensors", no_head, class_names(root), image_size)
 
@@ -53,8 +54,8 @@ def run(params: dict, root: Path) -> None:
         images.flush()
         write_features(model, folder, "corrupted", iter(images), shape, np.float16)
         np.save(folder / "labels.npy", labels)
-        (folder / "conditions.json").write_text(json.dumps(planned, indent=2) + "\n")
-        sheet = contact_sheet(planned, images[:, :SHOWN])
+        write_json(folder / "conditions.json", planned)
+        sheet = corruption_sheet(planned, images[:, :SHOWN])
     (root / "plots").mkdir(exist_ok=True)
     sheet.save(root / "plots/corruptions.png")
     source = "CIFAR-10-C's files" if block.cifar10c_dir is not None else "our re-synthesis"

@@ -1,28 +1,31 @@
 """Export the published variant with its temperature to ONNX, and check the file against torch on every test image.
 
-Reads models/{freeze}.safetensors, data/subset and the temperature in results/calibration/{freeze}.json. Writes
-models/model.onnx (uint8 images (N, H, W, 3) in; calibrated probabilities and logits (N, C) out; what a user of the
-file needs to know in its metadata) and results/export.json (parity figures).
+Reads models/{freeze}.safetensors, data/subset/test.npz and results/temperature/{freeze}.json. Writes
+models/model.onnx (from uint8 images (N, H, W, 3) to calibrated probabilities and logits (N, C); its metadata has
+classes, image size and temperature) and results/export.json (differences from torch).
 Params: freeze.
 """
 
 import json
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from stages.common.datasets import load_split
-from stages.common.onnx_graph import parity, to_onnx
-from stages.common.params import parse
-from stages.common.saved import load_classifier
-from stages.common.stage import main
-from stages.common.variants import Variant
+from study.data.splits import load_split
+from study.evaluation.temperature import load_temperature
+from study.networks.loading import load_classifier
+from study.pipeline.files import write_json
+from study.pipeline.params import parse
+from study.pipeline.stage import main
+from study.pipeline.variants import Variant
+from study.publishing.onnx_graph import parity, to_onnx
 
 
-def run(params: dict, root: Path) -> None:
+def run(params: dict[str, Any], root: Path) -> None:
     freeze = parse(params, "freeze", Variant)
     checkpoint = root / f"models/{freeze}.safetensors"
     model = load_classifier(checkpoint)
-    temperature = json.loads((root / f"results/calibration/{freeze}.json").read_text())["temperature"]
+    temperature = load_temperature(root, freeze)
     images, _ = load_split(root, "test")
 
     metadata = {
@@ -36,7 +39,7 @@ def run(params: dict, root: Path) -> None:
     figures = {"variant": freeze, **parity(graph, model, temperature, images), "file_bytes": len(graph)}
 
     (root / "models/model.onnx").write_bytes(graph)
-    (root / "results/export.json").write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(root / "results/export.json", figures)
     print(
         f"models/model.onnx: {freeze}, {len(graph) / 1e6:.1f} MB; differs from torch by at most "
         f"{figures['max_logit_difference']:.1e} in a logit and {figures['max_probability_difference']:.1e} in a "

@@ -1,26 +1,27 @@
-"""Run the frozen backbone once over every image, so that no depth has to repeat it.
+"""Run the frozen backbone once over train and val, so that no depth has to repeat it.
 
-Reads data/subset and data/backbone. Writes data/features (the trunk's activations and pooled features, for train of
-several augmented views) and results/training/features.json (seconds).
+Reads data/subset (train.npz, val.npz, classes.json) and data/backbone. Writes data/features (the trunk's activations
+and pooled features; train has several augmented views) and results/training/features.json (seconds).
 Params: train.common.image_size, train.common.views, train.common.augment, train.common.seed.
 """
 
-import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from stages.common.augment import Augment
-from stages.common.datasets import class_names, load_split
-from stages.common.device import make_deterministic
-from stages.common.features import Views, augmented_views, write_features
-from stages.common.model import Head, ImageSize, pretrained
-from stages.common.params import Seed, parse
-from stages.common.stage import main
+from study.data.splits import class_names, load_split
+from study.features.augment import Augment
+from study.features.frozen_features import Views, training_views, write_features
+from study.networks.classifier import Head, ImageSize, pretrained
+from study.networks.device import make_deterministic
+from study.pipeline.files import write_json
+from study.pipeline.params import Seed, parse
+from study.pipeline.stage import main
 
 
-def run(params: dict, root: Path) -> None:
+def run(params: dict[str, Any], root: Path) -> None:
     image_size = parse(params, "train.common.image_size", ImageSize)
     views = parse(params, "train.common.views", Views)
     augment = parse(params, "train.common.augment", Augment)
@@ -32,18 +33,13 @@ def run(params: dict, root: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
     start = time.perf_counter()
-    images, _ = load_split(root, "train")
-    write_features(
-        model, folder, "train", augmented_views(images, views, augment, seed), (views, len(images)), np.float16
-    )
-    for split in ("val", "test"):
-        images, _ = load_split(root, split)
-        write_features(model, folder, split, iter([images]), (1, len(images)), np.float32)
+    train, _ = load_split(root, "train")
+    val, _ = load_split(root, "val")
+    drawn = training_views(train, views, augment, seed)
+    write_features(model, folder, "train", drawn, (views, len(train)), np.float16)
+    write_features(model, folder, "val", iter([val]), (1, len(val)), np.float32)
     seconds = time.perf_counter() - start
-
-    timing = root / "results/training/features.json"
-    timing.parent.mkdir(parents=True, exist_ok=True)
-    timing.write_text(json.dumps({"seconds": seconds}, indent=2) + "\n")
+    write_json(root / "results/training/features.json", {"seconds": seconds})
     print(f"frozen features of {views} views in {seconds:.0f} s")
 
 

@@ -1,42 +1,41 @@
 """Show where the published variant looks, and test whether the maps mean anything.
 
-Reads models/{freeze}.safetensors, data/subset, results/predictions/{freeze}.npz and the temperature in
-results/calibration/{freeze}.json. Writes
-- plots/gradcam/hits.png, confident_misses.png, confused_pairs.png, corrupted.png and methods.png;
-- results/gradcam.csv: a row per hit or miss shown, with `index` its row in data/subset/test.npz and `confidence` after
-  scaling;
-- results/gallery.npz, for a page to browse: `index` (M,), rows of data/subset/test.npz, and `maps` (M, h, w), float16,
+Reads models/{freeze}.safetensors, data/subset (test.npz, classes.json), results/predictions/{freeze}.npz and
+results/temperature/{freeze}.json. Writes plots/gradcam (hits.png, confident_misses.png, confused_pairs.png,
+corrupted.png, methods.png), and in results/gradcam
+- shown.csv: a row per image shown, with `index`, its row in data/subset/test.npz, and `confidence` after scaling;
+- gallery.npz, for report.html to browse: `index` (M,), rows of data/subset/test.npz, and `maps`, float16 (M, h, w),
   each image's Grad-CAM for its predicted class, scaled to a maximum of 1;
-- results/attribution.json: deletion, insertion and randomisation, with intervals and checks.
+- attribution.json: deletion, insertion and randomisation, with intervals and checks.
 Params: freeze, gradcam.
 """
 
-import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from stages.common.attribution import attribution
-from stages.common.calibration import softmax
-from stages.common.cam import GradCam, cams, require_map, scaled
-from stages.common.corruption import corrupt
-from stages.common.datasets import class_names, load_split
-from stages.common.faithfulness import STEPS, faithfulness
-from stages.common.folders import whole_folder
-from stages.common.galleries import Shown, listing, write_galleries
-from stages.common.params import Refusal, parse
-from stages.common.predict import predict
-from stages.common.predictions import load_predictions
-from stages.common.randomisation import between_images, randomisation
-from stages.common.saved import load_classifier
-from stages.common.showcase import browse, choose
-from stages.common.stage import main
-from stages.common.tables import write_table
-from stages.common.variants import Variant
+from study.attribution.cam import GradCam, cams, require_map, scaled
+from study.attribution.faithfulness import STEPS, deletion_insertion
+from study.attribution.galleries import Shown, listing, write_galleries
+from study.attribution.randomisation import between_images, cascade_correlations
+from study.attribution.selection import browse, choose
+from study.attribution.summary import summarise
+from study.corruption.catalogue import corrupt
+from study.data.splits import class_names, load_split
+from study.evaluation.predictions import load_predictions
+from study.evaluation.temperature import load_temperature, tempered_softmax
+from study.networks.inference import predict
+from study.networks.loading import load_classifier
+from study.pipeline.files import whole_folder, write_json, write_table
+from study.pipeline.params import Refusal, parse
+from study.pipeline.stage import main
+from study.pipeline.variants import Variant
 
 
-def run(params: dict, root: Path) -> None:
+def run(params: dict[str, Any], root: Path) -> None:
     freeze, block = parse(params, "freeze", Variant), parse(params, "gradcam", GradCam)
     model = load_classifier(root / f"models/{freeze}.safetensors")
     require_map(block.layer, model.image_size, model.map_size)
@@ -47,14 +46,14 @@ def run(params: dict, root: Path) -> None:
             f"{len(images)}; lower it or raise data.test"
         )
     logits = load_predictions(root, freeze, "test", len(classes)).logits
-    temperature = json.loads((root / f"results/calibration/{freeze}.json").read_text())["temperature"]
-    test = Shown(images, labels, logits.argmax(axis=1), softmax(logits, temperature).max(axis=1))
+    temperature = load_temperature(root, freeze)
+    test = Shown(images, labels, logits.argmax(axis=1), tempered_softmax(logits, temperature).max(axis=1))
     explain = partial(cams, layer=block.layer)
 
     chosen = choose(test.true, test.predicted, test.confidence, block.images)
     shown = np.concatenate(list(chosen.values()))  # the hits come first, and there may be none
     noisy = corrupt(images[shown], block.corruption, block.severity, block.seed)
-    seen = softmax(predict(model, noisy), temperature)
+    seen = tempered_softmax(predict(model, noisy), temperature)
     corrupted = Shown(noisy, labels[shown], seen.argmax(axis=1), seen.max(axis=1))
     browsed = browse(test.true, test.predicted, test.confidence)
     maps = explain(model, images[browsed], test.predicted[browsed])["grad_cam"]
@@ -63,23 +62,24 @@ def run(params: dict, root: Path) -> None:
     tested = test.rows(rng.choice(len(images), block.faithfulness_images, replace=False))
     explain_tested = partial(explain, images=tested.images, classes=tested.predicted)
     trained = explain_tested(model)
-    measured = attribution(
-        faithfulness(model, tested.images, tested.predicted, trained, temperature, rng),
-        randomisation(model, trained, explain_tested, block.seed),
+    measured = summarise(
+        deletion_insertion(model, tested.images, tested.predicted, trained, temperature, rng),
+        cascade_correlations(model, trained, explain_tested, block.seed),
         between_images(trained),
     )
 
-    write_table(root / "results/gradcam.csv", listing(test, chosen, classes))
-    np.savez(root / "results/gallery.npz", index=browsed, maps=scaled(maps).astype(np.float16))
-    record = {"variant": freeze, "layer": block.layer, "images": block.faithfulness_images, "steps": STEPS, **measured}
-    (root / "results/attribution.json").write_text(json.dumps(record, indent=2) + "\n")
+    tested_on = {"variant": freeze, "layer": block.layer, "images": block.faithfulness_images, "steps": STEPS}
+    with whole_folder(root / "results/gradcam") as folder:
+        write_table(folder / "shown.csv", pd.DataFrame(listing(test, chosen, classes)))
+        np.savez(folder / "gallery.npz", index=browsed, maps=scaled(maps).astype(np.float16))
+        write_json(folder / "attribution.json", tested_on | measured)
     condition = f"{block.corruption.replace('_', ' ')} at severity {block.severity}"
     source = f"{freeze} at {block.layer}"
     with whole_folder(root / "plots/gradcam") as folder:
         kinds = {kind: test.rows(rows) for kind, rows in chosen.items()}
         write_galleries(folder, kinds, corrupted, condition, partial(explain, model), classes, source)
-    passed = sum(check["passed"] for check in record["checks"])
-    print(f"{source}: {passed} of {len(record['checks'])} checks of the maps passed")
+    passed = sum(check["passed"] for check in measured["checks"])
+    print(f"{source}: {passed} of {len(measured['checks'])} checks of the maps passed")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.common.model import Classifier, Head
+from study.networks.classifier import Classifier, Head
 
 CLASSES = ["plane", "bird", "cat"]
 

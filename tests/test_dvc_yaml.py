@@ -10,15 +10,22 @@ import sys
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
+from dvc.repo import Repo
+from dvc.repo.reproduce import plan_repro
+
+from study.pipeline.params import Yaml12Loader, read_params
+from study.pipeline.variants import FINE_TUNED, VARIANTS
+from tests.stand_in import stand_in
 
 ROOT = Path(__file__).parents[1]
-YAML12 = YAML(typ="safe", pure=True)
-STAGES = YAML12.load(ROOT / "dvc.yaml")["stages"]
-PARAMS = YAML12.load(ROOT / "params.yaml")
-FINE_TUNED = ("fc", "layer4", "full")
-VARIANTS = (*FINE_TUNED, "scratch")
+STAGES = read_params(ROOT / "dvc.yaml")["stages"]
+PARAMS = read_params(ROOT / "params.yaml")
+PACKAGES = sorted(f"study/{path.parent.name}" for path in ROOT.glob("study/*/__init__.py"))
 PUBLISHING = {"gradcam", "export", "report"}
+NOTHING = set()
+
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's use of pygtrie
 
 
 def each(stage, variants=VARIANTS):
@@ -26,49 +33,105 @@ def each(stage, variants=VARIANTS):
 
 
 def evaluated(variants):
-    return {"compare", "report"}.union(*(each(name, variants) for name in ("calibrate", "corrupt_eval", "adversarial")))
+    """What runs on new predictions of these variants."""
+    names = ("predict", "calibrate", "corrupt_eval", "adversarial")
+    published = PUBLISHING if PARAMS["freeze"] in variants else {"report"}
+    return set().union(*(each(name, variants) for name in names), {"compare"}, published)
 
 
-def of(*variants):
-    """What a change of these trainings re-runs while "full" is the published variant."""
-    published = PUBLISHING if "full" in variants else set()
-    return {f"train_{variant}" for variant in variants} | evaluated(variants) | published
+def trained(*variants):
+    return {f"train_{variant}" for variant in variants} | evaluated(variants)
 
 
-SAMPLED = {"subsample", "features", "corrupt"} | of(*VARIANTS)
-CORRUPTED = {"corrupt"} | each("corrupt_eval") | {"compare", "report"}
+CORRUPTED = {"corrupt", "compare", "report"} | each("corrupt_eval")
+MEASURED = {"compare", "report"} | each("calibrate") | each("corrupt_eval")
+DRAWN = {"subsample", "preview", "features", "corrupt"} | trained(*VARIANTS)
+BACKBONE = {"backbone", "features"} | trained(*FINE_TUNED) | CORRUPTED
+EVERYTHING = {"download", "backbone"} | DRAWN
 
-
-# Every leaf block of params.yaml, a new value for it, and the stages that run besides check_params.
+# A parameter of every block, a new value for it, and the stages that run besides check_params.
 RECOMPUTES = {
     "freeze=layer4": PUBLISHING,
-    "data.dataset=digits": {"download"} | SAMPLED,
-    "data.path=photos": {"download"} | SAMPLED,
-    "data.side=32": {"download"} | SAMPLED,
-    "data.seed=1": SAMPLED,
-    "backbone.name=resnet50": {"download", "features"} | of(*FINE_TUNED) | CORRUPTED,
-    "backbone.weights=none": {"download", "features"} | of(*FINE_TUNED) | CORRUPTED,
-    "backbone.head.dropout=0.1": of(*FINE_TUNED),
-    "train.common.image_size=96": {"features"} | of(*FINE_TUNED) | CORRUPTED,
-    "train.common.views=5": {"features"} | of(*FINE_TUNED),
-    "train.common.augment.cutout=true": {"subsample", "features"} | of(*FINE_TUNED),
-    "train.common.seed=1": {"features"} | of(*FINE_TUNED),
-    "train.common.batch_size=64": of(*FINE_TUNED),
-    "train.common.probe.lr=0.5": of(*FINE_TUNED),
-    "train.fc.lr=0.5": of("fc"),
-    "train.layer4.lr=0.5": of("layer4"),
-    "train.full.lr=0.5": of("full"),
-    "train.full.augment.mixup=0.2": of("full"),
-    "train.scratch.lr=0.5": of("scratch"),
-    "calibrate.bins=10": evaluated(VARIANTS) | PUBLISHING,
+    "data.dataset=digits": EVERYTHING,
+    "data.path=photos": {"download", "subsample", "report"},
+    "data.side=32": {"download", "subsample", "report"},
+    "data.train=1000": DRAWN - {"corrupt"},
+    "data.val=1000": DRAWN - {"corrupt"},
+    "data.test=1000": {"subsample", "preview", "corrupt"} | evaluated(VARIANTS),
+    "data.seed=1": DRAWN,
+    "backbone.name=resnet50": BACKBONE,
+    "backbone.weights=none": BACKBONE,
+    "backbone.head.dropout=0.1": trained(*FINE_TUNED),
+    "train.common.image_size=96": {"features"} | trained(*FINE_TUNED) | CORRUPTED,
+    "train.common.views=5": {"features"} | trained(*FINE_TUNED),
+    "train.common.augment.cutout=true": {"preview", "features"} | trained(*FINE_TUNED),
+    "train.common.batch_size=64": trained(*FINE_TUNED),
+    "train.common.seed=1": {"features"} | trained(*FINE_TUNED),
+    "train.common.recipe.optimizer=adamw": trained(*VARIANTS),
+    "train.common.probe.lr=0.5": trained("layer4", "full"),
+    "train.fc.lr=0.5": trained("fc"),
+    "train.layer4.lr=0.5": trained("layer4"),
+    "train.full.lr=0.5": trained("full"),
+    "train.full.augment.mixup=0.2": trained("full"),
+    "train.scratch.lr=0.5": trained("scratch"),
+    "train.scratch.augment.cutmix=1.0": trained("scratch"),
+    "calibrate.bins=10": MEASURED,
+    "calibrate.resamples=50": MEASURED,
+    "calibrate.seed=1": MEASURED,
     "corrupt_eval.seed=1": CORRUPTED,
     "adversarial.steps=20": each("adversarial") | {"report"},
     "gradcam.images=30": {"gradcam", "report"},
 }
 
+# The same of a file of code, a line of which is edited.
+EDITS = {
+    "study/pipeline/code.py": EVERYTHING,
+    "study/data/code.py": EVERYTHING,
+    "study/sources/code.py": EVERYTHING,
+    "study/networks/code.py": EVERYTHING - {"download", "subsample", "preview"},
+    "study/features/code.py": {"preview", "features", "corrupt"} | trained(*VARIANTS),
+    "study/training/code.py": trained(*VARIANTS),
+    "study/light_resnet/code.py": {"train_scratch"} | evaluated(VARIANTS),
+    "study/evaluation/code.py": MEASURED | each("adversarial") | PUBLISHING,
+    "study/corruption/code.py": CORRUPTED | {"gradcam"},
+    "study/attacks/code.py": each("adversarial") | {"report"},
+    "study/attribution/code.py": {"gradcam", "report"},
+    "study/drawing/code.py": CORRUPTED | {"preview", "gradcam"},
+    "study/publishing/code.py": {"export", "report"},
+    "study/reporting/code.py": {"report"},
+    "study/reporting/templates/page.html": {"report"},
+    "stages/train_layer4.py": trained("layer4"),
+    "stages/report.py": {"report"},
+}
+
+# What appears beside the code, or among pictures that nobody asked for, and is no part of the study.
+NO_PART = [
+    "study/training/.code.py.swp",
+    "study/training/code.py~",
+    "study/training/.ipynb_checkpoints/code-checkpoint.py",
+    "study/reporting/templates/.page.html.swp",
+    "study/training/__pycache__/code.cpython-311.pyc",
+    "study/training/README.md",
+    "study/README.md",
+    "stages/.report.py.swp",
+    "pictures/cat/1.png",
+]
+
 
 def module_of(stage):
     return stage["cmd"].split()[2]
+
+
+def declared_params(name, params):
+    """Of `params` no more than the stage declares; all for check_params, which reads the file."""
+    declared = {}
+    for key in STAGES[name].get("params", params):
+        source, target = params, declared
+        *parents, leaf = key.split(".")
+        for part in parents:
+            source, target = source[part], target.setdefault(part, {})
+        target[leaf] = source[leaf]
+    return declared
 
 
 def import_closure(path):
@@ -85,16 +148,20 @@ def import_closure(path):
                 names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
             elif isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
-            candidates = (ROOT / (name.replace(".", "/") + ".py") for name in names if name.startswith("stages"))
-            waiting += [candidate for candidate in candidates if candidate.exists()]
-    return {str(module.relative_to(ROOT)) for module in found}
+            ours = (name.replace(".", "/") + ".py" for name in names if name.startswith(("stages.", "study.")))
+            waiting += [ROOT / module for module in ours if (ROOT / module).exists()]
+    return {module.relative_to(ROOT) for module in found}
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_declares_exactly_the_modules_that_it_imports(name):
+def test_a_stage_declares_its_script_and_exactly_the_packages_that_it_imports(name):
     script = ROOT / (module_of(STAGES[name]).replace(".", "/") + ".py")
-    declared = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
-    assert declared == import_closure(script)
+    modules = import_closure(script)
+    packages = {str(module.parent) for module in modules if module.parts[0] == "study"}
+    scripts = {str(module) for module in modules if module.parts[0] == "stages"}
+    assert scripts == {str(script.relative_to(ROOT))}
+    declared = {dep for dep in STAGES[name]["deps"] if dep.startswith(("stages/", "study"))}
+    assert declared == scripts | ({"study"} if name == "check_params" else packages)
 
 
 @pytest.mark.parametrize("name", ["calibrate", "compare", "report"])
@@ -103,74 +170,22 @@ def test_what_only_reads_tables_never_imports_torch(name):
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-FAKE_PYTHON = '''\
-"""Stands in for every stage: each output holds a digest of what the stage declares to read."""
-import hashlib, json, sys
-from pathlib import Path
-
-module, item = sys.argv[2], (sys.argv[3:] or [""])[0]
-params = json.loads(Path("params.yaml").read_text())
-stages = json.loads(Path("stages.json").read_text())
-name, stage = next((n, s) for n, s in stages.items() if s["cmd"].split()[2] == module)
-
-def paths(key):
-    for entry in stage.get(key) or []:
-        path = entry if isinstance(entry, str) else next(iter(entry))
-        named = {"${item.variant}": item, "${freeze}": params["freeze"], "${data.path}": params["data"]["path"]}
-        for pattern, value in named.items():
-            path = path.replace(pattern, value)
-        yield path
-
-def digest(path):
-    files = sorted(f for f in Path(path).rglob("*") if f.is_file()) if Path(path).is_dir() else [Path(path)]
-    return hashlib.md5(b"".join(f.read_bytes() for f in files)).hexdigest()
-
-def value(key):
-    found = params
-    for part in key.split("."):
-        found = found[part]
-    return found
-
-read = [digest(path) for path in paths("deps")]
-# What an output does not depend on, though its stage reads it: tests of these stages hold that to the truth.
-regardless = {"data/raw": "backbone", "data/subset": "train.common.augment"}
-for path in [*paths("outs"), *paths("metrics"), *paths("plots")]:
-    keys = [key for key in stage.get("params") or [] if isinstance(key, str)]
-    used = [key for key in keys if not key.startswith(regardless.get(path, "nothing"))]
-    content = "constant" if name == "check_params" else repr(read + [repr(value(key)) for key in used])
-    path = Path(path)
-    if not path.suffix:
-        path = path / "classes.json"
-        for split in ("train", "val", "test"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            (path.parent / f"{split}.npz").write_text(split + content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-with open("ran.txt", "a") as log:
-    print(name + ("@" + item if item else ""), file=log)
-'''
-
-
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory):
-    """The real dvc.yaml and params.yaml in a repository whose stages take no time."""
+    """The real dvc.yaml and params.yaml, reproduced, in a repository whose stages take no time."""
     folder = tmp_path_factory.mktemp("toy")
-    for name in ("dvc.yaml", ".dvcignore"):
+    for name in ("dvc.yaml", ".dvcignore", "tests/stand_in.py"):
         shutil.copy(ROOT / name, folder)
-    (folder / "params.yaml").write_text(json.dumps(PARAMS))  # JSON is YAML, and is read faster
-    (folder / "stages.json").write_text(json.dumps(STAGES))
-    for stage in STAGES.values():
-        for dep in stage["deps"]:
-            if dep.startswith(("stages/", "weights/")):
-                (folder / dep).parent.mkdir(parents=True, exist_ok=True)
-                (folder / dep).write_text(dep)
-    for pictures in (PARAMS["data"]["path"], "photos"):
-        (folder / pictures).mkdir()
-        (folder / pictures / "cat.png").write_text(pictures)
-    (folder / "fake.py").write_text(FAKE_PYTHON)
+    write_json(folder / "params.yaml", PARAMS)  # JSON is YAML, and is read faster
+    write_json(folder / "stages.json", STAGES)
+    files = [*EDITS, PARAMS["data"]["path"], "photos/dog/1.png"]
+    files += [dep for stage in STAGES.values() for dep in stage["deps"] if dep.startswith(("stages/", "weights/"))]
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(file)
     (folder / "bin").mkdir()
     python = folder / "bin/python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" fake.py "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I stand_in.py "$@"\n')
     python.chmod(0o755)
     dvc(folder, "init", "--no-scm", "--quiet")
     dvc(folder, "config", "core.analytics", "false")
@@ -180,18 +195,18 @@ def reproduced(tmp_path_factory):
 
 @pytest.fixture
 def toy(reproduced, tmp_path):
-    return shutil.copytree(reproduced, tmp_path / "toy", symlinks=True)
+    return shutil.copytree(reproduced, tmp_path / "toy")
+
+
+def write_json(path, content):
+    path.write_text(json.dumps(content))
 
 
 def dvc(folder, *arguments):
     path = os.pathsep.join([str(folder / "bin"), os.environ["PATH"]])
-    subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=folder,
-        env=os.environ | {"PATH": path},
-        check=True,
-        capture_output=True,
-    )
+    environment = os.environ | {"PATH": path, "DVC_SITE_CACHE_DIR": str(folder.parent / "site")}
+    command = [sys.executable, "-m", "dvc", *arguments]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
 
 
 def ran(folder):
@@ -201,12 +216,20 @@ def ran(folder):
     return set((folder / "ran.txt").read_text().split()) if (folder / "ran.txt").exists() else set()
 
 
-def test_a_second_repro_runs_nothing(toy):
-    assert ran(toy) == set()
+def would_run(folder, monkeypatch):
+    """The same in a fifth of the time: DVC tells of each stage in turn whether it changed, and dvc.lock stays."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(folder.parent / "site"))
+    monkeypatch.chdir(folder)
+    changed = set()
+    with Repo() as repo, repo.lock:
+        for stage in plan_repro(repo.index.graph):
+            if stage.changed_stage() or stage.changed_deps():
+                changed.add(stand_in(folder, *stage.cmd.split()[2:]))
+    return changed
 
 
-@pytest.mark.parametrize("change", RECOMPUTES)
-def test_a_changed_parameter_re_runs_exactly_what_it_touches(toy, change):
+def with_change(change):
+    """params.yaml after "train.fc.lr=0.5", say."""
     key, value = change.split("=")
     params = copy.deepcopy(PARAMS)
     block = params
@@ -214,30 +237,99 @@ def test_a_changed_parameter_re_runs_exactly_what_it_touches(toy, change):
     for part in parents:
         block = block[part]
     assert leaf in block
-    block[leaf] = YAML12.load(value)
-    (toy / "params.yaml").write_text(json.dumps(params))
+    block[leaf] = yaml.load(value, Yaml12Loader)
+    return params
+
+
+def test_a_second_repro_runs_nothing(toy, monkeypatch):
+    assert would_run(toy, monkeypatch) == ran(toy) == NOTHING
+
+
+def slow(change):
+    return pytest.param(change, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "train.fc.lr=0.5",
+        slow("freeze=layer4"),
+        slow("data.path=photos"),
+        slow("data.test=1000"),
+        slow("train.common.recipe.optimizer=adamw"),
+        slow("calibrate.bins=10"),
+    ],
+)
+def test_dvc_itself_re_runs_exactly_what_a_changed_parameter_touches(toy, change):
+    write_json(toy / "params.yaml", with_change(change))
     assert ran(toy) == RECOMPUTES[change] | {"check_params"}
+    assert ran(toy) == NOTHING
+
+
+@pytest.mark.slow
+def test_of_a_folder_of_pictures_dvc_re_runs_everything_when_one_is_added_or_other_splits_are_drawn(toy):
+    params = PARAMS | {"data": PARAMS["data"] | {"dataset": "folder", "path": "photos"}}
+    write_json(toy / "params.yaml", params)
+    assert ran(toy) == EVERYTHING | {"check_params"}
+    (toy / "photos/dog/2.png").write_text("another")
+    assert ran(toy) == EVERYTHING
+    params["data"]["test"] = 1000
+    write_json(toy / "params.yaml", params)
+    assert ran(toy) == DRAWN | {"check_params"}
+
+
+@pytest.mark.parametrize("change", RECOMPUTES)
+def test_a_changed_parameter_re_runs_exactly_what_it_touches(toy, monkeypatch, change):
+    write_json(toy / "params.yaml", with_change(change))
+    assert would_run(toy, monkeypatch) == RECOMPUTES[change] | {"check_params"}
+
+
+@pytest.mark.parametrize("file", EDITS)
+def test_an_edited_line_of_code_re_runs_exactly_what_it_touches(toy, monkeypatch, file):
+    (toy / file).write_text("edited")
+    assert would_run(toy, monkeypatch) - {"check_params"} == EDITS[file]
+
+
+def test_what_is_no_part_of_the_study_runs_nothing(toy, monkeypatch):
+    for file in NO_PART:
+        (toy / file).parent.mkdir(parents=True, exist_ok=True)
+        (toy / file).write_text("something")
+    (toy / "study/training/.#code.py").symlink_to("nowhere")  # Emacs's lock of a file that is being edited
+    assert would_run(toy, monkeypatch) == NOTHING
+
+
+def test_every_package_is_edited():
+    assert {str(Path(file).parent) for file in EDITS if file.endswith("code.py")} == set(PACKAGES)
 
 
 def recomputes_table():
-    """README's table. A matrix stage stands for all its variants where none is named."""
-
-    def told(name, stages):
-        variants = [variant for variant in VARIANTS if f"{name}@{variant}" in stages]
-        return name if len(variants) in (0, len(VARIANTS)) else f"{name} of {'/'.join(variants)}"
-
-    def names(stages):
-        return ", ".join(told(name, stages) for name in STAGES if {name, *each(name)} & stages)
-
-    rows = [f"| `{change.split('=')[0]}` | {names(stages)} |" for change, stages in RECOMPUTES.items()]
-    return "\n".join(["| parameter | what runs again |", "| --- | --- |", *rows])
+    """The table of docs/parameters.md: a row for all the parameters that touch the same stages."""
+    rows = {}
+    for change, stages in RECOMPUTES.items():
+        rows.setdefault(told(stages), []).append(f"`{change.split('=')[0]}`")
+    lines = [f"| {', '.join(parameters)} | {stages} |" for stages, parameters in rows.items()]
+    return "\n".join(["| parameter | at most these run again |", "| --- | --- |", *lines])
 
 
-def test_readme_says_what_each_parameter_recomputes():
-    assert recomputes_table() in (ROOT / "README.md").read_text()
+def told(stages):
+    """In the order of dvc.yaml; behind them those that run for some of the variants only."""
+    whole = [name for name in STAGES if name in stages or each(name) <= stages]
+    some = [name for name in STAGES if each(name) & stages and name not in whole]
+    variants = [variant for variant in VARIANTS if {f"{name}@{variant}" for name in some} & stages]
+    return "; ".join([", ".join(whole), *([f"{', '.join(some)} of {', '.join(variants)}"] if some else [])])
+
+
+def test_the_page_on_parameters_says_what_each_recomputes():
+    assert f"<!-- recomputes -->\n{recomputes_table()}\n" in (ROOT / "docs/parameters.md").read_text()
 
 
 def test_every_block_of_params_yaml_is_in_the_table_of_what_it_recomputes():
-    blocks = {key for key in PARAMS if key != "train"} | {f"train.{key}" for key in PARAMS["train"]}
-    covered = {change.split("=")[0] for change in RECOMPUTES}
-    assert {block for block in blocks if not any((name + ".").startswith(block + ".") for name in covered)} == set()
+    def blocks(params, name=""):
+        """Those that hold a value beside other blocks, or nothing else."""
+        if not all(isinstance(value, dict) for value in params.values()):
+            yield name
+        for key, value in params.items():
+            if isinstance(value, dict):
+                yield from blocks(value, f"{name}.{key}".strip("."))
+
+    assert set(blocks(PARAMS)) == {change.split("=")[0].rpartition(".")[0] for change in RECOMPUTES}

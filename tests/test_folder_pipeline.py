@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +11,12 @@ import pytest
 from PIL import Image, ImageDraw
 
 import inference
-from stages import (
-    adversarial,
-    calibrate,
-    check_params,
-    compare,
-    corrupt,
-    corrupt_eval,
-    download,
-    export,
-    features,
-    gradcam,
-    report,
-    subsample,
-    train_fc,
-    train_full,
-    train_layer4,
-    train_scratch,
-)
-from stages.common.params import Refusal, read_params
-from stages.common.variants import VARIANTS
+from stages import check_params
+from study.pipeline.params import Refusal, read_params
+from study.pipeline.variants import VARIANTS
+from tests.test_dvc_yaml import STAGES, declared_params, module_of
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 KINDS = (
@@ -96,23 +83,43 @@ def small_params(folder):
     return params
 
 
+def run_alone(name, params, root, variant=None):
+    """Run a stage in a folder with what dvc.yaml says that it reads, and nothing else; move what it writes to `root`.
+
+    Fails where the stage misses anything, or writes other files than dvc.yaml says.
+    """
+    alone = root.with_name(f"{name}-{variant}")
+
+    def resolved(path):
+        values = {"${item.variant}": variant, "${freeze}": params["freeze"], "${data.path}": params["data"]["path"]}
+        for pattern, value in values.items():
+            path = path.replace(pattern, str(value))
+        return path
+
+    alone.mkdir()
+    for dep in map(resolved, STAGES[name]["deps"]):
+        if not dep.startswith(("study", "stages/", "params.yaml", "/")):
+            (alone / dep).parent.mkdir(parents=True, exist_ok=True)
+            (alone / dep).symlink_to(root / dep)
+    stage = import_module(module_of(STAGES[name]))
+    stage.run(declared_params(name, params), alone, *([variant] if variant else []))
+    for out in STAGES[name]["outs"]:
+        out = resolved(out if isinstance(out, str) else next(iter(out)))
+        (root / out).parent.mkdir(parents=True, exist_ok=True)
+        (alone / out).rename(root / out)
+    assert [path for path in alone.rglob("*") if path.is_file() and not path.is_symlink()] == []
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """The root of a project in which every stage ran, and its parameters."""
-    folder, root = tmp_path_factory.mktemp("my pictures"), tmp_path_factory.mktemp("project")
+    """The root of a project in which every stage ran, in dvc.yaml's order, and its parameters."""
+    folder, root = tmp_path_factory.mktemp("my pictures"), tmp_path_factory.mktemp("all") / "project"
     write_pictures(folder, 40)
     params = small_params(folder)
     shutil.copytree(ROOT / "weights", root / "weights")
-    for stage in (check_params, download, subsample, features, train_fc, train_layer4, train_full, train_scratch):
-        stage.run(params, root)
-    for variant in VARIANTS:
-        calibrate.run(params, root, variant)
-    corrupt.run(params, root)
-    for variant in VARIANTS:
-        corrupt_eval.run(params, root, variant)
-        adversarial.run(params, root, variant)
-    for stage in (compare, gradcam, export, report):
-        stage.run(params, root)
+    for name, stage in STAGES.items():
+        for variant in VARIANTS if "matrix" in stage else [None]:
+            run_alone(name, params, root, variant)
     return root, params
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.check_params import run
-from stages.common.params import Refusal, read_params
+from study.pipeline.params import Refusal, read_params
 from tests.test_dvc_yaml import ROOT
 
 TEXT = (ROOT / "params.yaml").read_text()
@@ -34,7 +34,7 @@ def folder(tmp_path_factory, record_testsuite_property):
 def accepted(params, folder):
     """Whether the parameters are valid; anything but that and a refusal of one line is a failure of the test.
 
-    An OSError, as of a path that is too long, becomes such a line in stages.common.stage.
+    An OSError, as of a path that is too long, becomes such a line in study.pipeline.stage.
     """
     try:
         run(params, folder)

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from stages import download, features, subsample
-from stages.common.params import read_params
+from stages import backbone, download, features, subsample
+from study.pipeline.params import read_params
 from tests.test_dvc_yaml import ROOT
 
 PARAMS = read_params(ROOT / "params.yaml")
@@ -28,7 +28,7 @@ def ready(tmp_path_factory):
     """A project whose trainings can start."""
     root = tmp_path_factory.mktemp("ready")
     (root / "params.yaml").write_text(json.dumps(PARAMS))
-    for stage in (download, subsample, features):
+    for stage in (download, backbone, subsample, features):
         stage.run(PARAMS, root)
     return root
 
@@ -61,9 +61,9 @@ def interrupt(root, variant, phase, number):
     return output, process.returncode, errors
 
 
-@pytest.mark.parametrize("variant", ["layer4", "full"])
+@pytest.mark.parametrize("variant", ["layer4", pytest.param("full", marks=pytest.mark.slow)])
 def test_a_training_that_is_killed_and_then_ended_is_carried_on_to_the_same_bytes(ready, tmp_path, variant):
-    outputs = [f"models/{variant}.safetensors", f"results/predictions/{variant}.npz", f"results/training/{variant}.csv"]
+    outputs = [f"models/{variant}.safetensors", f"results/training/{variant}/curve.csv"]
     undisturbed, disturbed = (shutil.copytree(ready, tmp_path / name) for name in ("undisturbed", "disturbed"))
     beside = start(undisturbed, variant)
 
@@ -86,8 +86,9 @@ def test_a_training_that_is_killed_and_then_ended_is_carried_on_to_the_same_byte
     assert list((disturbed / ".cache/checkpoints").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_training_from_nothing_that_is_killed_is_carried_on_to_the_same_bytes(ready, tmp_path):
-    outputs = ["models/scratch.safetensors", "results/predictions/scratch.npz", "results/training/scratch.csv"]
+    outputs = ["models/scratch.safetensors", "results/training/scratch/curve.csv"]
     undisturbed, disturbed = (shutil.copytree(ready, tmp_path / name) for name in ("undisturbed", "disturbed"))
     finish(start(undisturbed, "scratch"))
     _, status, _ = interrupt(disturbed, "scratch", "scratch", signal.SIGKILL)

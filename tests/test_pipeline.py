@@ -10,22 +10,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from ruamel.yaml import YAML
 
 from faults.study import contents
-from tests.test_report import SUMMARY_KEYS
+from study.pipeline.params import read_params
+from tests.stages.test_report import SUMMARY_KEYS
+from tests.test_dvc_yaml import RECOMPUTES
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "data": {"dataset": "digits", "train": 200, "val": 60, "test": 80, "seed": 0},
-    "train.common": {"batch_size": 20},
+    "train.common": {"batch_size": 20, "views": 2},
     "train.common.probe": {"epochs": 5},
     "train.fc": {"epochs": 5},
     "train.layer4": {"epochs": 1},
     "train.full": {"epochs": 1},
     "train.scratch": {"epochs": 8, "batch_size": 20},
     "calibrate": {"resamples": 50},
-    "corrupt_eval": {"images": 20},
+    "corrupt_eval": {"images": 20, "corruptions": ["gaussian_noise", "frost", "jpeg_compression", "saturate"]},
     "adversarial": {"images": 10, "epsilons": [2, 8], "steps": 2},
     "gradcam": {"faithfulness_images": 10},
 }
@@ -44,8 +47,8 @@ def stages_run(output):
     return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
 
 
-def small_params(text):
-    params = YAML(typ="safe", pure=True).load(text)
+def small_params(path):
+    params = read_params(path)
     for key, values in SMALL.items():
         block = params
         for part in key.split("."):
@@ -62,7 +65,7 @@ def clone(tmp_path_factory):
         if (ROOT / name).exists() and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    (folder / "params.yaml").write_text(small_params((folder / "params.yaml").read_text()))
+    (folder / "params.yaml").write_text(small_params(folder / "params.yaml"))
     call(folder, "git", "init", "--quiet")
     call(folder, "git", "config", "user.email", "test@example.org")
     call(folder, "git", "config", "user.name", "Test")
@@ -99,10 +102,23 @@ def test_another_published_variant_re_runs_only_what_publishes_and_going_back_tr
     after = summary(clone)
     assert after["published"] == before["layer4"]
     assert "published" in call(clone, "dvc", "metrics", "diff")
+    restore(clone)
+    assert summary(clone) == before
 
+
+@pytest.mark.parametrize(("change", "value"), [("data.test=1000", 70), ("calibrate.bins=10", 10)])
+def test_no_more_runs_than_the_table_says_and_no_training(clone, change, value):
+    parameter = change.split("=")[0]
+    ran = stages_run(call(clone, "dvc", "exp", "run", "--set-param", f"{parameter}={value}"))
+    assert {"check_params", "report"} < ran <= RECOMPUTES[change] | {"check_params"}
+    assert not any(name.startswith(("train", "features")) for name in ran)
+    restore(clone)
+
+
+def restore(clone):
+    """Go back to the committed run, and make sure that it is whole."""
     call(clone, "git", "restore", ".")
     call(clone, "dvc", "checkout")
-    assert summary(clone) == before
     assert stages_run(call(clone, "dvc", "repro")) == set()
 
 
@@ -133,5 +149,5 @@ def test_the_study_run_again_in_another_clone_leaves_the_same_bytes(clone, tmp_p
     call(tmp_path, "git", "clone", "--quiet", str(clone), str(again))
     (again / "dvc.lock").unlink()
     assert {"train_full", "train_scratch"} < stages_run(call(again, "dvc", "repro"))
-    assert {"models/full.safetensors", "results/training/full.csv", "models/model.onnx"} < contents(again).keys()
+    assert {"models/full.safetensors", "results/training/full/curve.csv", "models/model.onnx"} < contents(again).keys()
     assert contents(again) == contents(clone)

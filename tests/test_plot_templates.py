@@ -8,23 +8,23 @@ from xml.etree import ElementTree
 import pytest
 import vl_convert
 from dvc_render.vega import VegaRenderer
-from ruamel.yaml import YAML
+
+from study.pipeline.params import read_params
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["9", "10", "ant"]  # an order that is neither of numbers nor of the alphabet
 
 
 def declared(name):
-    """How dvc.yaml wants plots/{name}.csv drawn."""
-    plots = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]["report"]["plots"]
-    return next(plot[key] for plot in plots for key in plot if key == f"plots/{name}.csv")
+    """How dvc.yaml wants plots/report/{name}.csv drawn."""
+    path = f"plots/report/{name}.csv"
+    return next(plot[path] for plot in read_params(ROOT / "dvc.yaml")["plots"] if path in plot)
 
 
 def draw(name, rows):
     """The texts of the diagram as (x, y, text), in pixels from the top left."""
-    properties = {key: value for key, value in declared(name).items() if key != "cache"}
     rows = [{key: str(value) for key, value in row.items()} for row in rows]  # as DVC reads CSV
-    renderer = VegaRenderer(rows, name, template_dir=ROOT / ".dvc/plots", **properties)
+    renderer = VegaRenderer(rows, name, template_dir=ROOT / ".dvc/plots", **declared(name))
     spec = renderer.get_filled_template()
     assert "<DVC" not in str(spec)
     svg = ElementTree.fromstring(vl_convert.vegalite_to_svg(spec, vl_version="5.8"))

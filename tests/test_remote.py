@@ -49,8 +49,8 @@ def folder(tmp_path):
 @pytest.fixture
 def s3(monkeypatch):
     """The same of a bucket on an S3-compatible server on this machine."""
-    pytest.importorskip("dvc_s3", reason="needs dvc-s3, of requirements-dev.txt")
-    server = pytest.importorskip("moto.server", reason="needs moto, of requirements-dev.txt").ThreadedMotoServer(
+    pytest.importorskip("dvc_s3", reason="needs dvc-s3, of requirements/dev.txt")
+    server = pytest.importorskip("moto.server", reason="needs moto, of requirements/dev.txt").ThreadedMotoServer(
         "127.0.0.1", 0, verbose=False
     )
     environment = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1"}
@@ -68,7 +68,7 @@ def s3(monkeypatch):
     server.stop()
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.slow)])
 def storage(request):
     return request.getfixturevalue(request.param)
 

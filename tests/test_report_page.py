@@ -7,11 +7,11 @@ import pytest
 import torch
 from playwright.sync_api import sync_playwright
 
-from stages.common.calibration import softmax
-from stages.common.gallery import overlay
-from stages.common.metrics import ece
-from stages.common.page import write_page
-from tests.common.test_page import BINS, TEMPERATURES, page_inputs
+from study.drawing.heatmap_gallery import overlay
+from study.evaluation.scores import ece
+from study.evaluation.temperature import tempered_softmax
+from study.reporting.page import write_page
+from tests.reporting.test_page import BINS, TEMPERATURES, page_inputs
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CLASSES = ["cat", "dog", "ship"]
@@ -99,11 +99,11 @@ def test_the_page_computes_the_ece_for_any_number_of_bins(page, inputs):
         for variant, (logits, labels) in inputs["predictions"].items():
             for scaling, temperature in (("before", 1), ("after", TEMPERATURES[variant])):
                 told = float(page.inner_text(f"#ece-{variant}-{scaling} b"))
-                assert told == pytest.approx(ece(softmax(logits, temperature), labels, bins or BINS), abs=1e-4)
+                assert told == pytest.approx(ece(tempered_softmax(logits, temperature), labels, bins or BINS), abs=1e-4)
 
 
 def test_the_perfect_ece_is_what_labels_drawn_from_the_probabilities_show(page, inputs):
-    probabilities = softmax(inputs["predictions"]["fc"].logits, TEMPERATURES["fc"])
+    probabilities = tempered_softmax(inputs["predictions"]["fc"].logits, TEMPERATURES["fc"])
     rng = np.random.default_rng(0)
     drawn = [
         ece(probabilities, (probabilities.cumsum(axis=1) < rng.random((len(probabilities), 1))).sum(axis=1), BINS)
@@ -132,11 +132,9 @@ def test_a_corruption_can_be_chosen(page, inputs):
     page.select_option("#corruption", "saturate")
     page.locator("details", has=page.locator("#corruption-table")).locator("summary").click()
     rows = page.locator("#corruption-table tbody tr").all_inner_texts()
-    measured = [
-        float(row["accuracy"])
-        for row in inputs["results"].corruption
-        if row["variant"] == "fc" and row["corruption"] in ("clean", "saturate")
-    ]
+    conditions = inputs["results"].corruption
+    chosen = (conditions["variant"] == "fc") & conditions["corruption"].isin(["clean", "saturate"])
+    measured = conditions[chosen]["accuracy"]
     assert rows[0].split("\t")[1:] == [f"{100 * accuracy:.1f}\N{NO-BREAK SPACE}%" for accuracy in measured]
     assert page.inner_text("figcaption .corruption-shown >> nth=0") == "saturate"
     page.wait_for_function(
@@ -158,7 +156,7 @@ def test_a_cell_shows_the_pictures_behind_it(page, inputs):
     labels, guesses, index = (
         inputs["predictions"]["layer4"].labels,
         predicted(inputs, "layer4"),
-        inputs["gallery"].index,
+        inputs["gallery"].rows,
     )
     inside = (labels == 0) & (guesses == 2)
     page.click("#matrix [data-cell='0,2']")
@@ -187,7 +185,7 @@ def test_every_reliability_diagram_is_as_wide_as_the_others(page):
 
 
 def test_a_crowded_cell_leads_to_the_gallery(page, inputs):
-    labels, guesses, index = inputs["predictions"]["full"].labels, predicted(inputs, "full"), inputs["gallery"].index
+    labels, guesses, index = inputs["predictions"]["full"].labels, predicted(inputs, "full"), inputs["gallery"].rows
     right = labels[index][labels[index] == guesses[index]]
     pictures = np.bincount(right, minlength=3)
     label = int(pictures.argmax())
@@ -200,10 +198,10 @@ def test_a_crowded_cell_leads_to_the_gallery(page, inputs):
 
 
 def test_the_filters_keep_the_pictures_that_match(page, inputs):
-    index = inputs["gallery"].index
+    index = inputs["gallery"].rows
     logits, labels = inputs["predictions"]["fc"]
     actual, guess = labels[index], predicted(inputs, "fc")[index]
-    confidence = softmax(logits[index], TEMPERATURES["fc"]).max(axis=1)
+    confidence = tempered_softmax(logits[index], TEMPERATURES["fc"]).max(axis=1)
     assert shown(page) == PICTURES
     page.select_option("#by-variant", "fc")
     page.select_option("#by-actual", "1")
@@ -228,9 +226,9 @@ def test_the_filters_keep_the_pictures_that_match(page, inputs):
 
 
 def test_the_pictures_come_in_the_order_chosen(page, inputs):
-    index = inputs["gallery"].index
+    index = inputs["gallery"].rows
     logits = inputs["predictions"]["layer4"].logits[index]
-    confidence = softmax(logits, TEMPERATURES["layer4"]).max(axis=1)
+    confidence = tempered_softmax(logits, TEMPERATURES["layer4"]).max(axis=1)
     first = page.locator("#tiles li canvas").first
     for order, row in (
         ("most", index[confidence.argmax()]),
@@ -268,10 +266,10 @@ def test_a_picture_and_its_cam_are_drawn_pixel_by_pixel(page, inputs):
 def test_a_picture_opens_with_every_probability_and_closes_by_escape(page, inputs):
     page.focus("#tiles button >> nth=2")
     page.keyboard.press("Enter")
-    row = inputs["gallery"].index[2]
+    row = inputs["gallery"].rows[2]
     assert page.inner_text("#picture-title").startswith(f"Test image {row}: ")
     told = page.locator("#picture tbody td").all_inner_texts()
-    measured = [softmax(inputs["predictions"][v].logits[row], t) for v, t in TEMPERATURES.items()]
+    measured = [tempered_softmax(inputs["predictions"][v].logits[row], t) for v, t in TEMPERATURES.items()]
     assert told == [f"{100 * share:.1f}\N{NO-BREAK SPACE}%" for share in np.stack(measured, axis=1).ravel()]
     page.keyboard.press("Escape")
     assert not page.is_visible("#picture")

@@ -1,0 +1,32 @@
+"""Get the backbone's starting weights, verified.
+
+Reads weights/resnet18_tinyimagenet.safetensors or torchvision's ImageNet weights, and, to rescale random weights, the
+images in data/raw. Writes data/backbone/weights.safetensors, whose metadata names the backbone.
+Params: backbone.name, backbone.weights.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from study.data.splits import load_raw
+from study.networks.backbones import BackboneName
+from study.pipeline.files import whole_folder
+from study.pipeline.params import parse
+from study.pipeline.stage import main
+from study.sources.backbone_weights import Weights, backbone_weights, rescaled
+
+
+def run(params: dict[str, Any], root: Path) -> None:
+    name, weights = parse(params, "backbone.name", BackboneName), parse(params, "backbone.weights", Weights)
+    state = backbone_weights(name, weights, root)
+    if weights == "none":
+        state = rescaled(name, state, load_raw(root).train_images)
+    with whole_folder(root / "data/backbone") as folder:
+        save_file(state, folder / "weights.safetensors", {"backbone": name})
+    print(f"{name}: {weights}")
+
+
+if __name__ == "__main__":
+    main(run)

@@ -1,0 +1,37 @@
+"""The corrupted test images under data/corrupted/, and the frozen backbone's features of them.
+
+images.npy             uint8 (conditions, N, H, W, 3); condition 0 is the clean images
+trunk_corrupted.npy    float16 (conditions, N, K, h, w)
+pooled_corrupted.npy   float16 (conditions, N, F)
+labels.npy             int64 (N,)
+conditions.json        the conditions, as in study.corruption.conditions
+"""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from study.pipeline.files import read_json
+
+# The variants with a frozen part, by what was trained in them; each takes the features of its frozen part.
+FROZEN: dict[str, Literal["fc", "layer4"]] = {"fc": "fc", "layer4": "layer4"}
+INPUTS = {"fc": "pooled_corrupted", "layer4": "trunk_corrupted"}
+
+
+class Corrupted(NamedTuple):
+    """inputs: (conditions, N, ...), what the variant's trained part takes, on disk until read."""
+
+    conditions: list[dict[str, str | int]]
+    inputs: np.ndarray
+    labels: np.ndarray
+
+
+def load_corrupted(root: Path, variant: str) -> Corrupted:
+    """What the stage `corrupt` wrote for this variant."""
+    folder = root / "data/corrupted"
+    return Corrupted(
+        read_json(folder / "conditions.json"),
+        np.load(folder / f"{INPUTS.get(variant, 'images')}.npy", mmap_mode="c"),
+        np.load(folder / "labels.npy"),
+    )

@@ -1,0 +1,221 @@
+"""The pictures that README and the model card show: how honest the probabilities are, and what corruption costs."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from PIL import Image
+
+from study.reporting.results import Results
+
+COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7")  # of the variants; Okabe & Ito, safe for colour-blind readers
+MARKERS = ("o", "s", "^", "D")
+ACCURACY, OVER, UNDER, SHARE = "#A6CBE3", "#D55E00", "#009E73", "#3B3B3B"
+GREY = "#666666"
+ACCURACIES, ERRORS = "YlGnBu_r", "Oranges"  # colour maps: the darker the worse
+RARE = 0.01  # share of the images below which a bin says little
+PALE = 0.3
+TEXT: dict[str, Any] = {"fontsize": 9}
+
+
+def draw_figures(
+    results: Results, robustness: Mapping[str, Mapping[str, Any]], published: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Figure]:
+    """By the name of its file. robustness: metrics/robustness.json; published: of study.reporting.published."""
+    return {
+        "reliability": reliability_figure(results.reliability, results.calibration),
+        "corruption": corruption_figure(robustness),
+        "corruption_map": corruption_map_figure(results.corruption),
+        "by_corruption": by_corruption_figure(robustness, published),
+    }
+
+
+def reliability_figure(reliability: pd.DataFrame, calibration: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """A panel per variant, before scaling above after: accuracy in each bin against its mean confidence.
+
+    reliability: variant, calibration (before, after), bin_lower, bin_upper, confidence, accuracy and count; a bin whose
+    count is 0 is not drawn. calibration: of each variant, before and after, its `ece` and the `null` band of it.
+    """
+    variants = list(reliability["variant"].unique())
+    figure = Figure(figsize=(2.9 * len(variants) + 0.6, 6.4), layout="constrained")
+    panels = figure.subplots(2, len(variants), sharex=True, sharey=True, squeeze=False)
+    for line, side in zip(panels, ("before", "after"), strict=True):
+        line[0].set_ylabel(f"{side} scaling\naccuracy", **TEXT)
+        for panel, variant in zip(line, variants, strict=True):
+            bins = reliability[(reliability["variant"] == variant) & (reliability["calibration"] == side)]
+            draw_reliability(panel, bins[bins["count"] > 0])
+            scores = calibration[variant][side]
+            chance = scores["null"]["ece"]
+            panel.set_title(f"{variant}: ECE {scores['ece']:.4f}", fontsize=10, weight="bold", pad=17)
+            text = f"by chance alone {chance['mean']:.4f}, rarely above {chance['upper']:.4f}"
+            panel.text(0.5, 1.02, text, transform=panel.transAxes, ha="center", va="bottom", color=GREY, fontsize=8)
+    for panel in panels[1]:
+        panel.set_xlabel("confidence", **TEXT)
+    legend = [
+        Patch(color=ACCURACY, label="accuracy"),
+        Patch(facecolor="none", edgecolor=OVER, hatch="/////", label="over-confident by"),
+        Patch(facecolor="none", edgecolor=UNDER, hatch="....", label="under-confident by"),
+        Patch(color=SHARE, label="share of the test images"),
+        Patch(color=ACCURACY, alpha=PALE, label=f"pale: fewer than {100 * RARE:.0f} % of them"),
+    ]
+    figure.legend(handles=legend, loc="outside lower center", ncols=3, frameon=False, **TEXT)
+    return figure
+
+
+def draw_reliability(axes: Axes, bins: pd.DataFrame) -> None:
+    """Accuracy as bars, the gap to the mean confidence hatched, the share of the images as thin bars; all in [0, 1]."""
+    total = bins["count"].sum()
+    for _, row in bins.iterrows():
+        lower, upper, accuracy, confidence = row[["bin_lower", "bin_upper", "accuracy", "confidence"]]
+        share = row["count"] / total
+        middle, width, alpha = (lower + upper) / 2, upper - lower, PALE if share < RARE else 1
+        edge, hatch = (OVER, "/////") if confidence > accuracy else (UNDER, "....")
+        axes.bar(middle, accuracy, width, color=ACCURACY, edgecolor="white", linewidth=0.6, alpha=alpha)
+        gap: dict[str, Any] = {"facecolor": "none", "edgecolor": edge, "hatch": hatch, "linewidth": 0, "alpha": alpha}
+        axes.bar(middle, confidence - accuracy, width, accuracy, **gap)
+        axes.bar(middle, share, 0.3 * width, color=SHARE)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.tick_params(labelsize=8)
+
+
+def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Accuracy by severity, and ECE before and after scaling beside what chance alone gives on average.
+
+    robustness: metrics/robustness.json. Severity 0 is the clean images.
+    """
+    severities = [int(severity) for severity in next(iter(robustness.values()))["by_severity"]]
+    figure = Figure(figsize=(9.3, 4.3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    curves = {variant: list(scores["by_severity"].values()) for variant, scores in robustness.items()}
+    for (variant, curve), colour, marker in zip(curves.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        style = {"color": colour, "marker": marker, "markersize": 5, "clip_on": False, "zorder": 3}
+        corrupted = robustness[variant]["corrupted"]
+        label = f"{variant}: {100 * corrupted['accuracy']:.1f} %"
+        left.plot(severities, [at["accuracy"] for at in curve], label=label, **style)
+        before, after = ([at[side] for at in curve] for side in ("ece_before", "ece_after"))
+        right.plot(severities, before, linestyle="--", markerfacecolor="white", **style)
+        label = f"{variant}: {corrupted['ece_after']:.3f}, before scaling {corrupted['ece_before']:.3f}"
+        right.plot(severities, after, label=label, **style)
+        right.plot(severities, [at["ece_null_mean"] for at in curve], color=colour, linestyle=":", linewidth=1)
+    left.set_title("Which variant is most robust?\naccuracy", fontsize=11)
+    right.set_title("Does calibration survive?\nexpected calibration error", fontsize=11)
+    left.set_ylim(0, 1)
+    right.set_ylim(bottom=0)
+    for axes, place in ((left, "lower left"), (right, "upper left")):
+        axes.set_xticks(severities, ["clean" if severity == 0 else str(severity) for severity in severities])
+        axes.set_xlabel("severity of corruption", **TEXT)
+        axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(title="mean under corruption", title_fontsize=8, fontsize=8, loc=place, frameon=False)
+    scaling = [
+        Line2D([], [], color=GREY, marker="o", label="after scaling"),
+        Line2D([], [], color=GREY, linestyle="--", marker="o", markerfacecolor="white", label="before scaling"),
+        Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="after scaling, by chance alone, on average"),
+    ]
+    figure.legend(handles=scaling, loc="outside lower center", ncols=len(scaling), frameon=False, **TEXT)
+    return figure
+
+
+def corruption_map_figure(conditions: pd.DataFrame) -> Figure:
+    """A panel per variant, accuracy above ECE after scaling: a cell per corruption and severity, with its number.
+
+    conditions: variant, corruption, group, severity, accuracy, ece_after, ece_null_upper. A cell whose ECE chance alone
+    may give stays white. A line divides the groups of corruptions.
+    """
+    conditions = conditions[conditions["severity"] > 0]
+    groups = dict(zip(conditions["corruption"], conditions["group"], strict=True))
+    names = sorted(groups, key=lambda name: ("benchmark", "extra", "own").index(groups[name]))
+    severities = sorted(conditions["severity"].unique())
+    cells = {
+        str(variant): rows.pivot(index="corruption", columns="severity").loc[names]
+        for variant, rows in conditions.groupby("variant", sort=False)
+    }
+    figure = Figure(figsize=(9.3, 1.6 + 0.46 * len(names)), layout="constrained")
+    panels = figure.subplots(2, len(cells), sharex=True, sharey=True, squeeze=False)
+    highest = conditions["ece_after"].max()
+    for line, (measure, title, colours, top) in zip(
+        panels,
+        (("accuracy", "accuracy, %", ACCURACIES, 1.0), ("ece_after", "ECE after scaling, %", ERRORS, highest)),
+        strict=True,
+    ):
+        for panel, (variant, of) in zip(line, cells.items(), strict=True):
+            values, chance = (of[column][severities].to_numpy() for column in (measure, "ece_null_upper"))
+            shown = np.ma.masked_where(values <= chance, values) if measure == "ece_after" else values
+            image = panel.imshow(shown, cmap=colours, vmin=0, vmax=top, aspect="auto")
+            for (down, right), value in np.ndenumerate(values):
+                light = np.ma.is_masked(shown[down, right]) or np.mean(image.to_rgba(value)[:3]) > 0.5
+                text = {"ha": "center", "va": "center", "fontsize": 8, "color": "black" if light else "white"}
+                panel.text(right, down, f"{100 * value:.{0 if measure == 'accuracy' else 1}f}", **text)
+            panel.set_title(f"{variant}\n{title}", fontsize=10, weight="bold")
+            panel.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
+            panel.set_xticks(range(len(severities)), severities, fontsize=8)
+            panel.tick_params(length=0)
+            for down in range(1, len(names)):
+                if groups[names[down]] != groups[names[down - 1]]:
+                    panel.axhline(down - 0.5, color="black", linewidth=1.2)
+    for panel in panels[1]:
+        panel.set_xlabel("severity", **TEXT)
+    present = dict.fromkeys(groups[name] for name in names)
+    told = {
+        "benchmark": "the benchmark's, which count in the means",
+        "extra": "its extra ones",
+        "own": "the study's own",
+    }
+    figure.supxlabel(
+        f"From the top: {'; '.join(told[group] for group in present)}. White: chance alone may give that ECE.",
+        fontsize=9,
+    )
+    return figure
+
+
+def by_corruption_figure(
+    robustness: Mapping[str, Mapping[str, Any]], published: Mapping[str, Mapping[str, Any]]
+) -> Figure:
+    """A line per corruption: the accuracy of each variant, and in grey what others published of their models.
+
+    robustness: metrics/robustness.json; published: of study.reporting.published. Means over the severities; the
+    corruption that costs the variants least comes first.
+    """
+    measured = [scores["by_corruption"] for scores in robustness.values()]
+    names = sorted(measured[0], key=lambda name: sum(scores[name]["accuracy"] for scores in measured))
+    figure = Figure(figsize=(9.3, 1.3 + 0.26 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    lines = range(len(names))
+    for (model, scores), marker in zip(published.items(), ("|", "x"), strict=False):
+        places = [scores["by_corruption"].get(name) for name in names]
+        style: dict[str, Any] = {
+            "linestyle": "none",
+            "marker": marker,
+            "markersize": 9,
+            "markeredgewidth": 1.8,
+            "color": GREY,
+        }
+        axes.plot(places, lines, label=f"published: {model}", **style)
+    for (variant, scores), colour, marker in zip(robustness.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        places = [scores["by_corruption"][name]["accuracy"] for name in names]
+        axes.plot(places, lines, linestyle="none", marker=marker, markersize=6, color=colour, label=variant)
+    axes.set_yticks(lines, [name.replace("_", " ") for name in names], **TEXT)
+    axes.set_xlabel("accuracy, mean over the severities", **TEXT)
+    axes.grid(color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=5, frameon=False, **TEXT)
+    return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """In 256 colours, a third of the size. The same figure gives the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = BytesIO()
+    figure.savefig(picture, dpi=120)
+    Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

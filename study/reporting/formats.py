@@ -1,0 +1,175 @@
+"""How the card and the page write figures, settings and names; and their templates."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+BACKBONES = {
+    "resnet18": "ResNet-18",
+    "resnet34": "ResNet-34",
+    "resnet50": "ResNet-50",
+    "wide_resnet50_2": "Wide ResNet-50-2",
+    "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v3_small": "MobileNetV3-Small",
+}
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def percent(share: float | str) -> str:
+    """
+    >>> percent(0.94321)
+    '94.32 %'
+    """
+    return f"{100 * float(share):.2f} %"
+
+
+def share(part: float | str) -> str:
+    """A level or a part of a whole, without decimals.
+
+    >>> share(0.95)
+    '95 %'
+    """
+    return f"{100 * float(part):.0f} %"
+
+
+def fixed(value: float | str) -> str:
+    """
+    >>> fixed(0.0061499)
+    '0.0061'
+    """
+    return f"{float(value):.4f}"
+
+
+def signed(difference: float | str) -> str:
+    """
+    >>> signed(0.0061499), signed(-0.00001)
+    ('+0.0061', '+0.0000')
+    """
+    return f"{float(difference):+z.4f}"
+
+
+def points(difference: float | str) -> str:
+    """A difference of shares in percentage points.
+
+    >>> points(-0.0123)
+    '-1.23'
+    """
+    return f"{100 * float(difference):+z.2f}"
+
+
+def interval(bounds: Mapping[str, Any], show: Callable[[Any], str] = signed) -> str:
+    """
+    >>> interval({"low": -0.01, "high": 0.02})
+    '-0.0100 to +0.0200'
+    """
+    return f"{show(bounds['low'])} to {show(bounds['high'])}"
+
+
+def seconds(value: float | str) -> str:
+    """
+    >>> seconds(1234.5)
+    '1,234 s'
+    """
+    return f"{float(value):,.0f} s"
+
+
+def setting(value: Any) -> str:
+    """A parameter, or a figure of any kind, as short as it can be told.
+
+    >>> setting(45000), setting(0.0005), setting(1.5e-06), setting(True), setting([512, 64])
+    ('45,000', '0.0005', '1.5e-06', 'yes', '512, 64')
+    >>> setting(None)
+    'none'
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(setting, value)) or "none"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def leaves(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names.
+
+    >>> leaves({"seed": 0, "probe": {"lr": 0.1}})
+    {'seed': 0, 'probe.lr': 0.1}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        flat |= leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
+def switched_on(augment: Mapping[str, bool | float]) -> str:
+    """The augmentations that are in use.
+
+    >>> switched_on({"crop_flip": True, "randaugment": False, "mixup": 0.2})
+    'crop flip, mixup'
+    """
+    return ", ".join(name.replace("_", " ") for name, value in augment.items() if value) or "none"
+
+
+def plain(name: str) -> str:
+    """A name that a user chose, as Markdown that shows it and does nothing else.
+
+    >>> print(plain("a|b <i> *c*"))
+    a\\|b &lt;i> \\*c\\*
+    """
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", name.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def dataset_title(data: Mapping[str, Any]) -> str:
+    """What the block `data` asks for, in words.
+
+    >>> dataset_title({"dataset": "cifar10"}), dataset_title({"dataset": "folder", "path": "my/flowers/"})
+    ('CIFAR-10', 'flowers')
+    """
+    titles = {"cifar10": "CIFAR-10", "digits": "handwritten digits"}
+    return titles.get(data["dataset"]) or Path(data["path"]).resolve().name
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows for a template or for JSON, None in the place of a missing value.
+
+    >>> records(pd.DataFrame({"images": [2, 3], "share": [0.5, None]}))
+    [{'images': 2, 'share': 0.5}, {'images': 3, 'share': None}]
+    """
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(column): value for column, value in row.items()} for row in rows]
+
+
+def templates(autoescape: bool = False) -> Environment:
+    """The environment of the templates. A figure that a template quotes and nobody gives is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    for filter_ in (
+        percent,
+        share,
+        fixed,
+        signed,
+        points,
+        interval,
+        seconds,
+        setting,
+        leaves,
+        plain,
+        switched_on,
+        dataset_title,
+    ):
+        environment.filters[filter_.__name__] = filter_
+    environment.globals["backbones"] = BACKBONES
+    return environment

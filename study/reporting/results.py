@@ -1,0 +1,68 @@
+"""What the other stages measured, gathered over the variants from results/."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pandas as pd
+
+from study.pipeline.files import read_json, read_table
+from study.pipeline.params import Refusal
+from study.pipeline.variants import VARIANTS
+
+T = TypeVar("T")
+
+
+class Results(NamedTuple):
+    """What was measured of every variant has a key or a column `variant` for each. Formats: the stages that write."""
+
+    calibration: dict[str, dict[str, Any]]
+    training: dict[str, dict[str, Any]]  # and `features`: the seconds of the pass that the fine-tuned variants share
+    comparison: dict[str, Any]  # of each pair of variants, on the same test images
+    adversarial_checks: dict[str, dict[str, Any]]
+    attribution: dict[str, Any]
+    export: dict[str, Any]
+    reliability: pd.DataFrame  # a row per variant, before or after scaling, and bin
+    confusion: pd.DataFrame  # a row per variant and test image
+    corruption: pd.DataFrame  # a row per variant, corruption and severity; severity 0 is the clean images, once
+    adversarial: pd.DataFrame  # a row per variant, attack and epsilon
+    curves: pd.DataFrame  # a row per variant, phase and epoch
+    shown: pd.DataFrame  # a row per picture in the galleries of the published variant
+
+
+def load_results(root: Path) -> Results:
+    """Raises Refusal, naming the first file that is missing and the stage that makes it."""
+    results = root / "results"
+
+    def figures(folder: str, name: str, stage: str) -> dict[str, Any]:
+        return {of: _read(read_json, results / folder / of / name, stage.format(of)) for of in VARIANTS}
+
+    def table(folder: str, name: str, stage: str) -> pd.DataFrame:
+        parts = {of: _read(read_table, results / folder / of / name, stage.format(of)) for of in VARIANTS}
+        parts = {of: part.drop(columns="variant", errors="ignore") for of, part in parts.items()}
+        return pd.concat(parts, names=["variant"]).reset_index("variant").reset_index(drop=True)
+
+    return Results(
+        calibration=figures("calibration", "metrics.json", "calibrate@{}"),
+        training={
+            "features": _read(read_json, results / "training/features.json", "features"),
+            **figures("training", "cost.json", "train_{}"),
+        },
+        comparison=_read(read_json, results / "comparison.json", "compare"),
+        adversarial_checks=figures("adversarial", "checks.json", "adversarial@{}"),
+        attribution=_read(read_json, results / "gradcam/attribution.json", "gradcam"),
+        export=_read(read_json, results / "export.json", "export"),
+        reliability=table("calibration", "reliability.csv", "calibrate@{}"),
+        confusion=table("calibration", "confusion.csv", "calibrate@{}"),
+        corruption=table("corruption", "conditions.csv", "corrupt_eval@{}"),
+        adversarial=table("adversarial", "accuracy.csv", "adversarial@{}"),
+        curves=table("training", "curve.csv", "train_{}"),
+        shown=_read(read_table, results / "gradcam/shown.csv", "gradcam"),
+    )
+
+
+def _read(read: Callable[[Path], T], path: Path, stage: str) -> T:
+    try:
+        return read(path)
+    except FileNotFoundError:
+        raise Refusal(f"{path} is missing: `dvc repro {stage}` makes it") from None

@@ -1,0 +1,153 @@
+"""The `data` block, and stratified draws: each split keeps the class proportions of its source."""
+
+from typing import Annotated, Literal, get_args
+
+import numpy as np
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+from sklearn.model_selection import train_test_split
+from sklearn.utils import resample
+
+from study.data.splits import Raw, Split, SplitName
+from study.pipeline.params import Block, Refusal, Seed
+
+Dataset = Literal["cifar10", "digits", "folder"]
+# At least one image per class, and there are two classes or more.
+Count = Annotated[int, Field(ge=2, le=10_000_000)]
+FolderPath = Annotated[str, Field(min_length=1, max_length=4096)]
+Side = Annotated[int, Field(ge=16, le=256)]  # pixels
+
+POOLS = {"cifar10": (50_000, 10_000), "digits": (1_437, 360)}  # images available to train and to test on
+CLASSES = 10  # of each dataset in POOLS
+
+
+class Data(Block):
+    """`data`: the dataset and the sizes of its splits. `train` and `val` are drawn from the training images.
+
+    The size of a `folder` is known once it is listed: study.sources.picture_folder checks the counts then.
+    """
+
+    dataset: Dataset
+    path: FolderPath  # path and side are for `folder` only
+    side: Side
+    train: Count
+    val: Count
+    test: Count
+    seed: Seed
+
+    @field_validator("train", "val", "test")
+    @classmethod
+    def _one_of_each_class(cls, count: int, info: ValidationInfo) -> int:
+        if info.data.get("dataset") in POOLS and count < CLASSES:
+            raise PydanticCustomError(
+                "too_few_images", f"{info.data['dataset']} has {CLASSES} classes, and each needs an image"
+            )
+        return count
+
+    @field_validator("val")
+    @classmethod
+    def _enough_to_train(cls, val: int, info: ValidationInfo) -> int:
+        if info.data.get("dataset") in POOLS and "train" in info.data:
+            asked, (available, _) = info.data["train"] + val, POOLS[info.data["dataset"]]
+            if asked > available:
+                raise _too_many(
+                    f"data.train + data.val = {asked}: {info.data['dataset']} has {available} training images"
+                )
+        return val
+
+    @field_validator("test")
+    @classmethod
+    def _enough_to_test(cls, test: int, info: ValidationInfo) -> int:
+        if info.data.get("dataset") in POOLS:
+            _, available = POOLS[info.data["dataset"]]
+            if test > available:
+                raise _too_many(f"{info.data['dataset']} has {available} test images")
+        return test
+
+
+def _too_many(message: str) -> PydanticCustomError:
+    return PydanticCustomError("too_many_images", message)
+
+
+def draw(raw: Raw, data: Data) -> dict[SplitName, Split]:
+    """Draw disjoint `train` and `val` from the training images and `test` from the test images, by `data.seed`.
+
+    If the dataset has no test images, `test` is drawn first, from the training images. Indices ascend, so a test split
+    of all test images keeps the published order. Raises Refusal as `places` does.
+    """
+    indices = places(raw.train_labels, raw.test_labels, raw.classes, data)
+    tested = (raw.test_images, raw.test_labels) if len(raw.test_labels) else (raw.train_images, raw.train_labels)
+    return {
+        "train": _take(raw.train_images, raw.train_labels, indices["train"]),
+        "val": _take(raw.train_images, raw.train_labels, indices["val"]),
+        "test": _take(*tested, indices["test"]),
+    }
+
+
+def places(
+    train_labels: np.ndarray, test_labels: np.ndarray, classes: list[str], data: Data
+) -> dict[SplitName, np.ndarray]:
+    """The indices of each split, ascending, int64. Labels: int64 (N,); without test labels, `test` is drawn from train.
+
+    Raises Refusal when there are too few images, or too few of a class to put one in each split.
+    """
+    _require_enough(len(train_labels), len(test_labels), len(classes), data)
+    try:
+        left, test = _test_places(train_labels, test_labels, data)
+        train, val = train_test_split(
+            left,
+            train_size=data.train,
+            test_size=data.val,
+            stratify=train_labels[left],
+            random_state=data.seed,
+        )
+    except ValueError:  # scikit-learn's, when a class has one image left
+        rarest = np.bincount(train_labels, minlength=len(classes)).argmin()
+        raise _too_few_of(classes[rarest], data) from None
+    drawn = {"train": train_labels[train], "val": train_labels[val]}
+    drawn["test"] = test_labels[test] if len(test_labels) else train_labels[test]
+    for labels in drawn.values():
+        counts = np.bincount(labels, minlength=len(classes))
+        if not counts.all():
+            raise _too_few_of(classes[counts.argmin()], data)
+    return {"train": np.sort(train), "val": np.sort(val), "test": np.sort(test)}
+
+
+def _test_places(train_labels: np.ndarray, test_labels: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """The indices left to train on, and those drawn to test."""
+    everything = np.arange(len(train_labels))
+    if not len(test_labels):
+        left, test = train_test_split(everything, test_size=data.test, stratify=train_labels, random_state=data.seed)
+        return left, test
+    return everything, resample(
+        np.arange(len(test_labels)),
+        n_samples=data.test,
+        replace=False,
+        stratify=test_labels,
+        random_state=data.seed,
+    )
+
+
+def _require_enough(train: int, test: int, classes: int, data: Data) -> None:
+    for split in get_args(SplitName):
+        count = getattr(data, split)
+        if count < classes:
+            raise Refusal(f"params.yaml: data.{split} = {count}: there are {classes} classes, and each needs an image")
+    asked = data.train + data.val
+    if test and data.test > test:
+        raise Refusal(f"params.yaml: data.test = {data.test}: there are {test} images to test on")
+    if test and asked > train:
+        raise Refusal(f"params.yaml: data.train + data.val = {asked}: there are {train} images to train on")
+    if not test and asked + data.test > train:
+        raise Refusal(f"params.yaml: data.train + data.val + data.test = {asked + data.test}: there are {train} images")
+
+
+def _too_few_of(name: str, data: Data) -> Refusal:
+    return Refusal(
+        f"params.yaml: data.train, data.val, data.test = {data.train}, {data.val}, {data.test}: each split needs an "
+        f"image of each class, and class {name!r} has too few for its share"
+    )
+
+
+def _take(images: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> Split:
+    return Split(images[indices], labels[indices], indices)

@@ -1,0 +1,107 @@
+"""Fine-tuning at a depth: the head alone, the last block and the head, or everything.
+
+The deeper ones start from a head that was trained on the frozen backbone: Kumar et al. 2022, "Fine-Tuning can Distort
+Pretrained Features and Underperform Out-of-Distribution".
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from study.data.splits import Examples, class_names, halves, load_split
+from study.features.augment import Augment, BatchAugment
+from study.features.frozen_features import Views, load_features
+from study.networks.classifier import Depth, Head, ImageSize, pretrained, trainable
+from study.networks.device import make_deterministic
+from study.pipeline.params import Block, Seed, parse
+from study.training.checkpoints import Checkpoints
+from study.training.loop import BatchSize, Judge, fit, loss_and_accuracy, over_images, over_views
+from study.training.outputs import save_training
+from study.training.processes import from_leader, leads
+from study.training.recipe import Phase, Recipe
+
+
+class ImagePhase(Phase):
+    """A phase over images, which are augmented anew in every epoch."""
+
+    augment: BatchAugment
+    processes: Annotated[int, Field(ge=1, le=1024)]  # each takes its share of every batch
+
+
+class Common(Block):
+    """`train.common`: what the three depths share."""
+
+    image_size: ImageSize
+    views: Views
+    augment: Augment  # for all views but the first, which is the image itself
+    batch_size: BatchSize
+    seed: Seed
+    recipe: Recipe
+    probe: Phase  # the head alone, on the frozen backbone
+
+
+class Settings(Block):
+    """What the depths share in training, besides their own phases."""
+
+    head: Head
+    image_size: ImageSize
+    batch_size: BatchSize
+    seed: Seed
+    recipe: Recipe
+
+
+def common_settings(params: Mapping[str, Any]) -> Settings:
+    return Settings(
+        head=parse(params, "backbone.head", Head),
+        image_size=parse(params, "train.common.image_size", ImageSize),
+        batch_size=parse(params, "train.common.batch_size", BatchSize),
+        seed=parse(params, "train.common.seed", Seed),
+        recipe=parse(params, "train.common.recipe", Recipe),
+    )
+
+
+def fine_tune(
+    depth: Depth,
+    settings: Settings,
+    probe: Phase | None,
+    phase: Phase,
+    root: Path,
+    judge: Judge = loss_and_accuracy,
+) -> None:
+    """Train at `depth` from data/backbone, data/features and data/subset; write the model, its curve and its cost.
+
+    probe: the first phase, which trains the head alone; None if the depth is "fc". phase: an ImagePhase if the depth is
+    "full". judge: measures an epoch's loss and accuracy.
+    """
+    make_deterministic(settings.seed)
+    backbone, features, subset = (
+        root / "data/backbone/weights.safetensors",
+        root / "data/features",
+        root / "data/subset",
+    )
+    model = pretrained(backbone, settings.head, class_names(root), settings.image_size)
+    inputs = [backbone, *(features / f"pooled_{split}.npy" for split in ("train", "val"))]
+    inputs += [subset / f"{split}.npz" for split in ("train", "val")]
+    blocks = [settings, *([probe] if probe else []), phase]
+    checkpoints = from_leader(lambda: Checkpoints(root, depth, blocks, inputs))
+
+    curve = []
+    if probe:
+        train, val = load_features(root, "pooled")
+        batches, (selection, _) = over_views(train, settings.batch_size), halves(val)
+        part = trainable(model, "fc")
+        curve += fit(part, batches, selection, settings.recipe, probe, settings.seed, "head", checkpoints, judge)
+    if isinstance(phase, ImagePhase):
+        train, val = (Examples(*load_split(root, split)) for split in ("train", "val"))
+        batches = over_images(train, settings.batch_size, phase.augment)
+    else:
+        train, val = load_features(root, "pooled" if depth == "fc" else "trunk")
+        batches = over_views(train, settings.batch_size)
+    selection, _ = halves(val)
+    part, name = trainable(model, depth), "head" if depth == "fc" else depth
+    curve += fit(part, batches, selection, settings.recipe, phase, settings.seed, name, checkpoints, judge)
+    if leads():
+        save_training(root, depth, model, part, curve)
+        checkpoints.remove()

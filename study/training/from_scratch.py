@@ -1,0 +1,42 @@
+"""Training a light network from random weights."""
+
+from pathlib import Path
+
+from study.data.splits import Examples, class_names, halves, load_split
+from study.networks.classifier import Head, ImageSize, trainable
+from study.networks.device import make_deterministic
+from study.networks.light_classifier import LIGHT_RESNET, LightClassifier
+from study.pipeline.params import Seed
+from study.training.checkpoints import Checkpoints
+from study.training.fine_tune import ImagePhase
+from study.training.loop import BatchSize, fit, over_images
+from study.training.outputs import save_training
+from study.training.processes import from_leader, leads
+from study.training.recipe import Recipe
+
+WHITENED = 5000  # images to fit the first layer to
+
+
+class ScratchPhase(ImagePhase):
+    """`train.scratch`: it shares only `train.common.recipe` with the three depths."""
+
+    image_size: ImageSize
+    batch_size: BatchSize
+    seed: Seed
+
+
+def train_from_scratch(recipe: Recipe, phase: ScratchPhase, root: Path) -> None:
+    """Train on data/subset; write the model, its curve and its cost."""
+    make_deterministic(phase.seed)
+    train, val = (Examples(*load_split(root, split)) for split in ("train", "val"))
+    selection, _ = halves(val)
+    model = LightClassifier(Head(hidden=[], dropout=0.0), class_names(root), phase.image_size, LIGHT_RESNET)
+    model.whiten(train.inputs[:WHITENED])
+    inputs = [root / f"data/subset/{split}.npz" for split in ("train", "val")]
+    checkpoints = from_leader(lambda: Checkpoints(root, "scratch", [recipe, phase], inputs))
+    batches = over_images(train, phase.batch_size, phase.augment)
+    part = trainable(model, "full")
+    curve = fit(part, batches, selection, recipe, phase, phase.seed, "scratch", checkpoints)
+    if leads():
+        save_training(root, "scratch", model, part, curve)
+        checkpoints.remove()

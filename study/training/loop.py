@@ -1,0 +1,159 @@
+"""The training loop: epochs over cached features or augmented images; the best epoch is kept."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from study.data.splits import Examples
+from study.features.augment import BatchAugment, augmented, mixed
+from study.networks.device import device
+from study.networks.inference import predict
+from study.training.checkpoints import Checkpoints
+from study.training.processes import averaged, from_leader, leads
+from study.training.recipe import Learner, Phase, Recipe
+
+BatchSize = Annotated[int, Field(ge=2, le=65536)]
+Judge = Callable[[nn.Module, Examples], tuple[float, float]]
+
+
+class Batches:
+    """Shuffled epochs over all examples. A short last batch is dropped unless it is the only one."""
+
+    def __init__(
+        self, take: Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]], count: int, batch_size: int
+    ) -> None:
+        """take: returns inputs and targets, given their indices (B,) and the generator of all randomness."""
+        self._take = take
+        self._count = count
+        self._batch_size = min(batch_size, count)
+
+    def __len__(self) -> int:
+        return self._count // self._batch_size
+
+    def epoch(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(self._count, generator=generator)
+        for index in order[: len(self) * self._batch_size].split(self._batch_size):
+            yield self._take(index, generator)
+
+
+def over_views(train: Examples, batch_size: int) -> Batches:
+    """Batches with a random view of each example. inputs: float16 (views, N, ...)."""
+    examples, labels = _at_hand(train.inputs), _at_hand(train.labels)
+
+    def take(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        view = torch.randint(len(examples), index.shape, generator=generator)
+        return examples[view, index].to(device()).float(), labels[index].to(device())
+
+    return Batches(take, len(labels), batch_size)
+
+
+def over_images(train: Examples, batch_size: int, augment: BatchAugment) -> Batches:
+    """Batches of freshly augmented images. inputs: uint8 (N, H, W, 3); labels: every class must occur."""
+    images, labels = _at_hand(train.inputs), _at_hand(train.labels)
+    classes = int(train.labels.max()) + 1
+
+    def take(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        views = augmented(images[index].to(device()), augment, generator)
+        return mixed(views, labels[index].to(device()), augment, classes, generator)
+
+    return Batches(take, len(labels), batch_size)
+
+
+def _at_hand(array: np.ndarray) -> Tensor:
+    """The array on the GPU, if it fits half of the free memory there; else where it is, in memory or in its file."""
+    tensor = torch.from_numpy(array)
+    fits = torch.cuda.is_available() and array.nbytes <= torch.cuda.mem_get_info()[0] / 2
+    return tensor.to(device()) if fits else tensor
+
+
+def loss_and_accuracy(network: nn.Module, examples: Examples) -> tuple[float, float]:
+    """Mean cross-entropy in nats and accuracy in [0, 1]."""
+    logits = torch.from_numpy(predict(network, examples.inputs))
+    targets = torch.from_numpy(examples.labels)
+    accuracy = (logits.argmax(1) == targets).double().mean()
+    return F.cross_entropy(logits, targets).item(), accuracy.item()
+
+
+def fit(
+    network: nn.Module,
+    batches: Batches,
+    selection: Examples,
+    recipe: Recipe,
+    phase: Phase,
+    seed: int,
+    name: str,
+    checkpoints: Checkpoints,
+    judge: Judge = loss_and_accuracy,
+) -> list[dict[str, Any]]:
+    """Train `network` and leave it with the weights of its best epoch, averaged if the recipe says so.
+
+    The best epoch has the highest accuracy on `selection`, the later one of equals. name: the phase's, in the curve and
+    among the checkpoints. A phase found in `checkpoints` resumes after its last finished epoch, and ends as if it had
+    never been interrupted. Processes that share a training all call this with the same arguments; the leader judges
+    and writes.
+    Returns the learning curve, a row per epoch: phase, epoch, lr, train_loss, val_loss, val_accuracy, seconds.
+    """
+    network.to(device())
+    generator = torch.Generator().manual_seed(seed)
+    learner = Learner(network, recipe, phase, phase.epochs * len(batches))
+    curve: list[dict[str, Any]] = []
+    best: dict[str, Tensor] = {}
+    if saved := from_leader(lambda: checkpoints.load(name)):
+        curve, best = saved["curve"], saved["best"]
+        learner.load_state_dict(saved["learner"])
+        generator.set_state(saved["generator"])
+        _set_global_random_state(saved["random"])
+        print(f"{name}: carrying on after epoch {len(curve)} of {phase.epochs}", flush=True)
+    print(f"{'phase':>7} {'epoch':>7}  {'lr':>7}  train loss  val loss  val accuracy  seconds", flush=True)
+    while len(curve) < phase.epochs and not _out_of_patience(curve, recipe.patience):
+        start = time.perf_counter()
+        row = {"phase": name, "epoch": len(curve) + 1, "lr": learner.lr}
+        row["train_loss"] = _train_epoch(network, batches, generator, learner)
+        row["val_loss"], row["val_accuracy"] = from_leader(lambda: judge(learner.judged, selection))
+        row["seconds"] = time.perf_counter() - start
+        curve.append(row)
+        print(
+            f"{name:>7} {row['epoch']:>3}/{phase.epochs:<3}  {row['lr']:7.5f}  {row['train_loss']:10.4f}  "
+            f"{row['val_loss']:8.4f}  {row['val_accuracy']:12.4f}  {row['seconds']:7.1f}",
+            flush=True,
+        )
+        if row["val_accuracy"] >= max(row["val_accuracy"] for row in curve):
+            best = {name: tensor.clone() for name, tensor in learner.judged.state_dict().items()}
+        random = {"generator": generator.get_state(), "random": _global_random_state()}
+        if leads():
+            checkpoints.save(name, {"curve": curve, "best": best, "learner": learner.state_dict(), **random})
+    network.load_state_dict(best)
+    return curve
+
+
+def _out_of_patience(curve: list[dict[str, Any]], patience: int | None) -> bool:
+    accuracies = [row["val_accuracy"] for row in curve]
+    if patience is None or not accuracies:
+        return False
+    return len(accuracies) - 1 - accuracies.index(max(accuracies)) >= patience
+
+
+def _global_random_state() -> list[Tensor]:
+    """The states that dropout draws from: the CPU's generator, then the GPU's of this process."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
+
+
+def _set_global_random_state(states: list[Tensor]) -> None:
+    cpu, *gpu = states
+    torch.set_rng_state(cpu)
+    for state in gpu:
+        torch.cuda.set_rng_state(state)
+
+
+def _train_epoch(network: nn.Module, batches: Batches, generator: torch.Generator, learner: Learner) -> float:
+    """One pass over the training examples. Returns their mean loss."""
+    network.train()
+    epoch = tqdm(batches.epoch(generator), total=len(batches), leave=False, disable=None if leads() else True)
+    return averaged(torch.stack([learner.step(inputs, targets) for inputs, targets in epoch])).mean().item()

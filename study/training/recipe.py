@@ -1,0 +1,123 @@
+"""How a network's weights change: the recipe, and the training steps that follow it."""
+
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from study.networks.classifier import lr_groups
+from study.networks.device import autocast
+from study.pipeline.params import Block
+from study.training.processes import processes, replicated, share
+
+WARMUP = {"onecycle": 0.2, "cosine": 0.05}  # share of the steps during which the learning rate rises
+SHORTEST = 6  # steps of a schedule; a shorter training ends before it does. OneCycleLR divides by zero at 5.
+START = 1 / 25  # learning rate of the first step, as a share of the highest
+MOMENTUM = 0.9
+
+
+class Recipe(Block):
+    """`train.common.recipe`: what all trainings share. The learning rate rises linearly, then falls to zero."""
+
+    optimizer: Literal["sgd", "adamw"]  # sgd with Nesterov momentum
+    schedule: Literal["onecycle", "cosine"]  # linear fall, or cosine fall after a shorter rise
+    layer_decay: Annotated[float, Field(gt=0, le=1)]  # lr of each part as a multiple of the part above; the head has lr
+    ema: Annotated[float, Field(ge=0, lt=1)]  # decay of the moving average of the weights that is kept; 0 is off
+    clip: Annotated[float, Field(gt=0, le=1000)] | None  # largest norm of the gradient
+    patience: Annotated[int, Field(ge=1, le=1000)] | None  # epochs without better accuracy before stopping
+
+
+class Phase(Block):
+    """One phase of a training, such as `train.fc`."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000)]
+    lr: Annotated[float, Field(gt=0, le=10)]  # the highest
+    weight_decay: Annotated[float, Field(ge=0, le=1)]  # of matrices and kernels, not biases or batch norm
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Learner:
+    """A network with its optimizer and schedule. `judged`, the network or its moving average, is evaluated and kept."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, phase: Phase, steps: int) -> None:
+        """steps: the total number, for the schedule."""
+        self._network = network
+        self._clip = recipe.clip
+        self._label_smoothing = phase.label_smoothing
+        self._optimizer = _optimizer(network, recipe, phase)
+        self._schedule = _schedule(self._optimizer, recipe.schedule, max(SHORTEST, steps))
+        self._average: AveragedModel | None = None
+        if recipe.ema:
+            self._average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+        self.judged: nn.Module = self._average.module if self._average else network
+        self._replica = replicated(network)
+
+    @property
+    def lr(self) -> float:
+        """The head's learning rate in the next step."""
+        return float(self._schedule.get_last_lr()[0])
+
+    def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """targets: int64 classes (B,), or class shares (B, C). Returns the mean loss before the step.
+
+        Processes that share a batch all receive the whole batch, and each learns from its own rows. The average of
+        their losses is the batch's mean loss.
+        """
+        own = share(len(targets))
+        with autocast():
+            logits = self._replica(inputs[own]).float()
+            loss = F.cross_entropy(logits, targets[own], label_smoothing=self._label_smoothing)
+            loss = loss * (processes() * len(logits) / len(targets))
+        self._optimizer.zero_grad()
+        loss.backward()
+        if self._clip:
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._clip)
+        self._optimizer.step()
+        self._schedule.step()
+        if self._average:
+            self._average.update_parameters(self._network)
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {"network": self._network, "optimizer": self._optimizer, "schedule": self._schedule}
+        return parts | ({"average": self._average} if self._average else {})
+
+
+def _optimizer(network: nn.Module, recipe: Recipe, phase: Phase) -> torch.optim.Optimizer:
+    groups = []
+    for depth, parameters in enumerate(lr_groups(network)):
+        lr = phase.lr * recipe.layer_decay**depth
+        groups += [
+            {"params": [p for p in parameters if p.ndim > 1], "lr": lr, "weight_decay": phase.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "lr": lr, "weight_decay": 0.0},
+        ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, fused=True)
+    return torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=True, foreach=True)
+
+
+def _schedule(optimizer: torch.optim.Optimizer, name: str, steps: int) -> LRScheduler:
+    if name == "onecycle":
+        return OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
+            total_steps=steps,
+            pct_start=WARMUP[name],
+            div_factor=1 / START,
+            anneal_strategy="linear",
+            cycle_momentum=False,
+        )
+    rise = max(1, round(WARMUP[name] * steps))
+    parts = [LinearLR(optimizer, START, total_iters=rise), CosineAnnealingLR(optimizer, T_max=steps - rise)]
+    return SequentialLR(optimizer, parts, milestones=[rise])

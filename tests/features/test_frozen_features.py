@@ -1,0 +1,37 @@
+import numpy as np
+import torch
+
+from study.features.augment import Augment
+from study.features.frozen_features import load_features, training_views, write_features
+from study.networks.device import autocast
+
+AUGMENT = Augment(crop_flip=True, randaugment=False, cutout=False)
+
+
+def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path):
+    folder, subset = tmp_path / "data/features", tmp_path / "data/subset"
+    folder.mkdir(parents=True)
+    subset.mkdir()
+    labels = np.arange(len(images)) % 3
+    for split, count, dtype in (("train", 2, np.float16), ("val", 1, np.float32)):
+        write_features(model, folder, split, training_views(images, count, AUGMENT, 0), (count, len(images)), dtype)
+        np.savez(subset / f"{split}.npz", images=images, labels=labels)
+
+    with torch.no_grad(), autocast():
+        activations = model.trunk(model.preprocess(torch.from_numpy(images)))
+        activations, pooled = activations.float(), model.tail(activations).float()
+    trunk, features = load_features(tmp_path, "trunk"), load_features(tmp_path, "pooled")
+    for (train, val), expected in ((trunk, activations), (features, pooled)):
+        np.testing.assert_allclose(val.inputs, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(train.inputs[0], expected, rtol=2e-3, atol=1e-3)  # float16
+        assert (train.inputs.shape, train.inputs.dtype) == ((2, *expected.shape), np.float16)
+        for split in (train, val):
+            np.testing.assert_array_equal(split.labels, labels)
+    assert trunk[0].inputs.shape == (2, 40, 256, 2, 2)
+
+
+def test_the_first_view_is_the_image_itself_and_the_others_differ(images):
+    first, second, third = training_views(images, 3, AUGMENT, seed=0)
+    np.testing.assert_array_equal(first, images)
+    assert not np.array_equal(second, images)
+    assert not np.array_equal(second, third)

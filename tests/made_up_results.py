@@ -1,0 +1,198 @@
+"""Made-up results of a whole study, in the formats that the stages write, for tests of what reports them."""
+
+from itertools import combinations, pairwise
+
+import numpy as np
+import pandas as pd
+
+from study.pipeline.files import write_json, write_table
+
+CLASSES = ["cat", "dog", "ship"]
+VARIANTS = ("fc", "layer4", "full", "scratch")
+GROUPS = {
+    "gaussian_noise": "benchmark",
+    "jpeg_compression": "benchmark",
+    "frost": "own",
+    "saturate": "extra",
+}
+SHARED = {"optimizer": "adamw", "layer_decay": 0.7, "clip": None}  # by all trainings
+RECIPE = {"epochs": 2, "lr": 0.05, "weight_decay": 0.0005, "label_smoothing": 0.1}
+AUGMENT = {"crop_flip": True, "randaugment": False, "cutout": False}
+ON_IMAGES = {"augment": AUGMENT | {"mixup": 0.2, "cutmix": 0.0}, "processes": 1}
+PHASES = {"fc": ["head"], "layer4": ["head", "layer4"], "full": ["head", "full"], "scratch": ["scratch"]}
+PARAMS = {
+    "freeze": "layer4",
+    "data": {"dataset": "cifar10", "path": "pictures", "side": 64, "train": 60, "val": 30, "test": 90, "seed": 0},
+    "backbone": {"name": "resnet18", "weights": "tinyimagenet", "head": {"hidden": [8], "dropout": 0.3}},
+    "train": {
+        "common": {
+            "image_size": 64,
+            "views": 2,
+            "augment": AUGMENT,
+            "batch_size": 16,
+            "seed": 0,
+            "recipe": SHARED,
+            "probe": RECIPE,
+        },
+        "fc": RECIPE,
+        "layer4": RECIPE,
+        "full": RECIPE | ON_IMAGES,
+        "scratch": RECIPE | ON_IMAGES | {"image_size": 32, "batch_size": 16, "seed": 0},
+    },
+    "calibrate": {"bins": 5, "resamples": 321, "seed": 0},
+    "corrupt_eval": {"corruptions": list(GROUPS), "images": 40, "seed": 0, "cifar10c_dir": None},
+    "adversarial": {"images": 25, "epsilons": [2, 8], "steps": 7, "seed": 0},
+    "gradcam": {"layer": "layer3", "images": 6, "faithfulness_images": 12, "seed": 0},
+}
+ERRORS = ("ece", "ece_equal_mass", "smece")
+MEASURES = ("nll", "brier", *ERRORS, "classwise_ece", "mce", "aurc")
+
+
+def results(rng):
+    """{path below results/: what it holds}, a dict for JSON and a DataFrame for CSV, every figure random."""
+    content = {
+        "training/features.json": {"seconds": 1000 * rng.random()},
+        "comparison.json": comparison(rng),
+        "gradcam/attribution.json": attribution(rng),
+        "export.json": {"variant": "layer4", "images": 90, "max_logit_difference": 1e-5 * rng.random()},
+        "gradcam/shown.csv": pd.DataFrame(
+            {"index": 4, "kind": kind, "true": "cat", "predicted": "dog", "confidence": rng.random()}
+            for kind in ("hits", "confident_misses")
+        ),
+    }
+    for variant in VARIANTS:
+        content |= {
+            f"calibration/{variant}/metrics.json": calibration(rng),
+            f"calibration/{variant}/reliability.csv": reliability(variant, rng),
+            f"calibration/{variant}/confusion.csv": pd.DataFrame(
+                {"variant": variant, "actual": CLASSES[i % 3], "predicted": CLASSES[i % 2]} for i in range(90)
+            ),
+            f"corruption/{variant}/conditions.csv": corruption(variant, rng),
+            f"adversarial/{variant}/accuracy.csv": adversarial(variant, rng),
+            f"adversarial/{variant}/checks.json": {
+                "steps": 7,
+                "step_size": 2,
+                "checks": [
+                    {"check": "PGD is at least as strong as FGSM", "passed": True, "detail": f"{rng.random():.3f}"},
+                    {"check": "No image lacks a gradient", "passed": variant != "full", "detail": "some"},
+                ],
+            },
+            f"training/{variant}/curve.csv": pd.DataFrame(
+                {"phase": phase, "epoch": epoch, "lr": 0.1, "train_loss": 1.0, "val_loss": 1.0}
+                | {"val_accuracy": rng.random()}
+                for phase in PHASES[variant]
+                for epoch in (1, 2)
+            ),
+            f"training/{variant}/cost.json": {
+                "train_seconds": 100 * rng.random(),
+                "epoch_seconds": [2.5] * 2 * len(PHASES[variant]),
+                "trainable_parameters": 4_300_000,
+                "device": "cpu",
+                "precision": "float",
+            },
+        }
+    return content
+
+
+def write_results(root, content):
+    for name, held in content.items():
+        write = write_table if isinstance(held, pd.DataFrame) else write_json
+        write(root / "results" / name, held)
+
+
+def interval(rng, middle="mean"):
+    low, value, high = sorted(rng.random(3) - 0.5)
+    return {middle: value, "low": low, "high": high}
+
+
+def calibration(rng):
+    def scores():
+        names = ("accuracy", *MEASURES, "macro_precision", "macro_recall", "macro_f1")
+        return {name: rng.random() for name in names} | {
+            "risk_at_coverage": {share: rng.random() for share in ("0.7", "0.8", "0.9", "1.0")},
+            "null": {name: {"mean": rng.random() / 2, "upper": rng.random()} for name in ERRORS},
+        }
+
+    pair = {"true": "cat", "predicted": "dog", "count": int(rng.integers(1000)), "rate": rng.random()}
+    return {
+        "temperature": 0.5 + rng.random(),
+        "before": scores(),
+        "after": scores(),
+        "intervals": {"level": 0.95, "resamples": 321, "accuracy": {"low": rng.random(), "high": rng.random()}},
+        "differences": {name: interval(rng, "difference") for name in MEASURES},
+        "per_class": {
+            name: {"precision": rng.random(), "recall": 0.5, "f1": rng.random(), "support": 30} for name in CLASSES
+        },
+        "confused": [pair],
+        "confusable": [pair, pair | {"true": "dog", "predicted": "cat", "rate": rng.random()}],
+    }
+
+
+def comparison(rng):
+    pairs = [
+        {"first": first, "second": second}
+        | {name: interval(rng, "difference") for name in ("accuracy", "ece", "nll", "corrupted_accuracy")}
+        | {"mcnemar": {"only_first": int(rng.integers(500)), "only_second": 8, "p_value": 0.1, "p_holm": rng.random()}}
+        for first, second in combinations(VARIANTS, 2)
+    ]
+    corrupted = {variant: interval(rng) for variant in VARIANTS}
+    return {"level": 0.95, "resamples": 321, "corrupted_accuracy": corrupted, "pairs": pairs}
+
+
+def attribution(rng):
+    methods = ("grad_cam", "hirescam", "layer_cam")
+    sides = ("deletion", "insertion")
+    return {
+        "variant": "layer4",
+        "layer": "layer3",
+        "images": 12,
+        "steps": 16,
+        "faithfulness": {name: {side: interval(rng) for side in sides} for name in (*methods, "random", "centre")},
+        "over_baselines": {
+            name: {side: {base: interval(rng, "difference") for base in ("random", "centre")} for side in sides}
+            for name in methods
+        },
+        "randomisation": {
+            name: [{"through": layer, "rank_correlation": interval(rng)} for layer in ("head", "layer4", "layer1")]
+            for name in methods
+        },
+        "checks": [{"check": "Grad-CAM shows something else", "passed": True, "detail": f"{rng.random():.2f}"}],
+    }
+
+
+def reliability(variant, rng):
+    """Five bins before and after, the lowest of them empty."""
+    return pd.DataFrame(
+        {
+            "variant": variant,
+            "calibration": side,
+            "bin_lower": lower,
+            "bin_upper": upper,
+            "confidence": None if lower == 0 else (lower + upper) / 2,
+            "accuracy": None if lower == 0 else rng.random(),
+            "count": 0 if lower == 0 else 20,
+        }
+        for side in ("before", "after")
+        for lower, upper in pairwise(np.linspace(0, 1, 6))
+    )
+
+
+def corruption(variant, rng):
+    conditions = [("clean", "clean", 0), *((name, group, s) for name, group in GROUPS.items() for s in range(1, 6))]
+    measures = ("accuracy", "nll_before", "nll_after", "ece_before", "ece_after", "ece_null_mean", "ece_null_upper")
+    return pd.DataFrame(
+        {"variant": variant, "corruption": name, "group": group, "severity": severity, "images": 40}
+        | {measure: rng.random() for measure in measures}
+        for name, group, severity in conditions
+    )
+
+
+def adversarial(variant, rng):
+    clean = {"attack": "clean", "epsilon": 0, "images": 25, "accuracy": rng.random(), "zero_gradients": None}
+    attacked = [
+        {"attack": attack, "epsilon": epsilon, "images": 25, "accuracy": rng.random()}
+        | {"zero_gradients": None if attack == "noise" else rng.random()}
+        for attack in ("noise", "fgsm", "pgd")
+        for epsilon in PARAMS["adversarial"]["epsilons"]
+    ]
+    return pd.DataFrame({"variant": variant, **row} for row in (clean, *attacked))

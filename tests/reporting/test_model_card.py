@@ -1,0 +1,216 @@
+import copy
+import re
+from itertools import groupby
+
+import jinja2
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from study.evaluation.robustness import robustness
+from study.pipeline.variants import VARIANTS
+from study.reporting.formats import TEMPLATES, fixed, percent, points, seconds, setting, signed
+from study.reporting.model_card import render_card
+from study.reporting.published import published_accuracies
+from study.reporting.summary import summarise
+from tests.made_up_results import PARAMS, results
+
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?")
+NAMES = re.compile(
+    r"CIFAR-10-C|CIFAR-10|cifar10|PreActResNet-18|WRN-28-10|ResNet-18|resnet18|layer\d|F1|f1|uint8|/255|https?://[^)\s]*"
+)
+
+
+def inputs(rng):
+    """Everything that a card is made of, every figure in it random."""
+
+    def whole():
+        return int(rng.integers(1_000, 1_000_000))
+
+    def randomised(settings):
+        if isinstance(settings, dict):
+            return {key: randomised(value) for key, value in settings.items()}
+        return whole() if isinstance(settings, int) else rng.random() if isinstance(settings, float) else settings
+
+    measured = results(rng)
+
+    def of_variants(pattern):
+        return {variant: measured[pattern.format(variant)] for variant in VARIANTS}
+
+    tables = {
+        "corruption": pd.concat(of_variants("corruption/{}/conditions.csv").values(), ignore_index=True),
+        "adversarial": pd.concat(of_variants("adversarial/{}/accuracy.csv").values(), ignore_index=True),
+        "gradcam": measured["gradcam/shown.csv"],
+    }
+    calibration = of_variants("calibration/{}/metrics.json")
+    training = {"features": measured["training/features.json"], **of_variants("training/{}/cost.json")}
+    of_robustness = robustness(tables["corruption"])
+    return {
+        "freeze": "layer4",
+        "params": randomised(PARAMS),
+        "figures": {
+            "summary": summarise(calibration, tables["corruption"], training),
+            "calibration": calibration,
+            "comparison": measured["comparison.json"],
+            "robustness": of_robustness,
+            "adversarial": of_variants("adversarial/{}/checks.json"),
+            "attribution": measured["gradcam/attribution.json"],
+            "training": training,
+            "export": measured["export.json"],
+        },
+        "tables": tables,
+        "published": published_accuracies("cifar10", of_robustness["layer4"]["by_corruption"]),
+    }
+
+
+def numbers(text):
+    return set(NUMBER.findall(NAMES.sub("", text)))
+
+
+def told(value):
+    """The ways in which a card may tell a figure."""
+    if isinstance(value, dict):
+        return set().union(*map(told, value.values()), *map(told, value))
+    if isinstance(value, list):
+        return set().union(*map(told, value))
+    if isinstance(value, pd.DataFrame):
+        return told(value.to_dict("records"))
+    if isinstance(value, str):
+        if not re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", value):
+            return numbers(value)
+        value = float(value)
+    if not isinstance(value, int | float):
+        return set()
+    shown = (setting, str, fixed, percent, signed, points, seconds, lambda share: f"{100 * share:.0f}")
+    return set().union(*(numbers(show(value)) for show in shown), numbers(f"{value / 1e6:.1f}"))
+
+
+def test_every_number_in_the_card_is_one_that_was_measured_or_set():
+    content = inputs(np.random.default_rng(0))
+    found = numbers(render_card(**content))
+    assert len(found) > 300
+    assert found - told(content) == set()
+
+
+def test_no_number_is_typed_into_the_template():
+    text = (TEMPLATES / "MODEL_CARD.md.j2").read_text()
+    assert numbers(re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", text, flags=re.DOTALL)) == set()
+
+
+@pytest.mark.parametrize("freeze", VARIANTS)
+def test_the_head_carries_the_published_figures_in_the_hub_s_format(freeze):
+    content = inputs(np.random.default_rng(1)) | {"freeze": freeze}
+    head = yaml.safe_load(render_card(**content).split("---\n")[1])
+    (model,) = head["model-index"]
+    (result,) = model["results"]
+    assert model["name"] == f"{'light-resnet' if freeze == 'scratch' else 'resnet18'}-cifar10-{freeze}"
+    assert result["task"]["type"] == "image-classification"
+    assert result["dataset"] == {"type": "uoft-cs/cifar10", "name": "CIFAR-10", "split": "test"}
+    assert result["metrics"][0]["value"] == pytest.approx(content["figures"]["summary"][freeze]["accuracy"], abs=5e-5)
+    assert all(set(metric) == {"type", "name", "value"} for metric in result["metrics"])
+
+
+def test_every_heading_that_a_reader_looks_for_is_there():
+    headings = re.findall("^## (.*)$", render_card(**inputs(np.random.default_rng(2))), flags=re.MULTILINE)
+    assert headings == [
+        "Results per variant",
+        "Calibration",
+        "Intended use",
+        "How to use it",
+        "Data",
+        "Training",
+        "Failure modes",
+        "Robustness",
+        "Adversarial inputs",
+        "Where it looks",
+        "Limits",
+        "How to reproduce it",
+        "References",
+    ]
+
+
+def test_every_table_has_as_many_cells_in_each_line():
+    lines = render_card(**inputs(np.random.default_rng(3))).splitlines()
+    tables = [list(run) for is_table, run in groupby(lines, lambda line: line.startswith("|")) if is_table]
+    assert len(tables) == 20
+    assert all(len({line.count("|") for line in table}) == 1 for table in tables)
+
+
+def test_the_digits_are_not_taken_for_cifar10():
+    content = inputs(np.random.default_rng(4)) | {"published": {}}
+    content["params"]["data"]["dataset"] = "digits"
+    card = render_card(**content)
+    assert "uoft-cs" not in card
+    assert "photographs" not in card
+    assert "the dataset's own test images" not in card
+
+
+def test_a_model_without_errors_gets_a_card():
+    content = inputs(np.random.default_rng(5))
+    content["tables"]["gradcam"] = content["tables"]["gradcam"][:0]
+    content["figures"]["calibration"]["layer4"]["confused"] = []
+    assert "most confident of its errors" not in render_card(**content)
+
+
+def test_a_figure_that_is_absent_is_an_error_and_not_a_blank():
+    content = copy.deepcopy(inputs(np.random.default_rng(6)))
+    del content["figures"]["summary"]["layer4"]["nll_after"]
+    with pytest.raises(jinja2.UndefinedError, match="nll_after"):
+        render_card(**content)
+
+
+def test_the_answer_names_the_most_accurate_variant_under_corruption():
+    content = inputs(np.random.default_rng(7))
+    for variant, accuracy in (("fc", 0.3), ("layer4", 0.8), ("full", 0.6), ("scratch", 0.1)):
+        content["figures"]["summary"][variant]["corrupted_accuracy"] = accuracy
+    (answer,) = re.findall(r"most robust\?\*\* (.*?)\. With ties", render_card(**content))
+    assert answer == (
+        "`layer4`: under corruption it classifies 80.00 % right on average, against 60.00 % for `full`, "
+        "30.00 % for `fc` and 10.00 % for `scratch`"
+    )
+
+
+def test_the_answer_counts_the_conditions_too_the_most_first():
+    content = inputs(np.random.default_rng(7))
+    for variant, count in (("fc", 0), ("layer4", 3), ("full", 2), ("scratch", 5)):
+        content["figures"]["robustness"][variant] |= {"conditions": 10, "most_accurate": count}
+    (answer,) = re.findall(r"With ties counted for each, (.*?)\. `", render_card(**content))
+    assert answer == (
+        "`scratch` is the most accurate variant in 5 of 10 conditions, `layer4` in 3, `full` in 2 and `fc` in 0"
+    )
+
+
+@pytest.mark.parametrize(("within", "answer"), [(10, "By and large"), (6, "In part"), (2, "No")])
+def test_calibration_survives_as_far_as_the_conditions_within_chance_go(within, answer):
+    content = inputs(np.random.default_rng(8))
+    content["figures"]["robustness"]["layer4"] |= {"conditions": 10, "within_null": within}
+    assert f"**Does calibration survive?** {answer}: " in render_card(**content)
+
+
+def test_published_figures_are_labelled_and_never_mixed_with_the_measured():
+    content = inputs(np.random.default_rng(9))
+    lines = [line for line in render_card(**content).splitlines() if line.startswith("| jpeg compression |")]
+    measured = [content["figures"]["robustness"][v]["by_corruption"]["jpeg_compression"]["accuracy"] for v in VARIANTS]
+    elsewhere = [model["by_corruption"]["jpeg_compression"] for model in content["published"].values()]
+    assert lines == [f"| jpeg compression | {' | '.join(map(percent, measured + elsewhere))} |"]
+    ours, theirs = "`fc` | `layer4` | `full` | `scratch`", "WRN-28-10, published | PreActResNet-18, published"
+    assert f"| corruption | {ours} | {theirs} |" in render_card(**content)
+
+
+def test_a_failed_check_stands_out():
+    content = inputs(np.random.default_rng(10))
+    assert "| No image lacks a gradient | pass | pass | **FAIL** | pass | some |" in render_card(**content)
+
+
+def test_a_share_of_zero_images_without_a_gradient_is_told_too():
+    content = inputs(np.random.default_rng(11))
+    attacked = content["tables"]["adversarial"]["zero_gradients"].notna()
+    content["tables"]["adversarial"].loc[attacked, "zero_gradients"] = 0.0
+    assert "At most 0.00 % of the images gave an attack no gradient to follow." in render_card(**content)
+
+
+def test_a_setting_that_all_trainings_share_is_told_once():
+    card = render_card(**inputs(np.random.default_rng(12)))
+    assert card.count("optimizer adamw") == 1
+    assert "| optimizer |" not in card

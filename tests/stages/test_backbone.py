@@ -1,0 +1,81 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from stages import backbone
+from study.data.splits import Raw, save_raw
+from study.pipeline.params import Refusal
+from study.sources.backbone_weights import BUNDLED, backbone_weights
+
+ROOT = Path(__file__).parents[2]
+WRITTEN = "data/backbone/weights.safetensors"
+
+
+def with_block(name="resnet18", weights="none"):
+    return {"backbone": {"name": name, "weights": weights}}
+
+
+@pytest.fixture
+def root(tmp_path, images):
+    """A project with forty raw images and the bundled weights."""
+    save_images(tmp_path, images)
+    (tmp_path / BUNDLED).parent.mkdir()
+    shutil.copy(ROOT / BUNDLED, tmp_path / BUNDLED)
+    return tmp_path
+
+
+def save_images(root, images):
+    (root / "data/raw").mkdir(parents=True, exist_ok=True)
+    labels = np.arange(len(images)) % 10
+    save_raw(Raw(images, labels, images[:0], labels[:0], [f"class {label}" for label in range(10)]), root / "data/raw")
+
+
+def written(root, **block):
+    backbone.run(with_block(**block), root)
+    return (root / WRITTEN).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+def test_the_weights_name_their_backbone_and_have_no_classifier(root, name):
+    backbone.run(with_block(name), root)
+    with safe_open(root / WRITTEN, "pt") as file:
+        assert file.metadata() == {"backbone": name}
+        assert len(file.keys()) > 50
+        assert not any(key.startswith(("fc.", "classifier.")) for key in file.keys())  # noqa: SIM118  it is no dict
+    assert [path.name for path in (root / "data/backbone").iterdir()] == ["weights.safetensors"]
+
+
+def test_the_bundled_weights_are_written_as_they_are(root):
+    backbone.run(with_block(weights="tinyimagenet"), root)
+    expected, found = backbone_weights("resnet18", "tinyimagenet", root), load_file(root / WRITTEN)
+    assert found.keys() == expected.keys()
+    assert all(tensor.equal(expected[key]) for key, tensor in found.items())
+
+
+@pytest.mark.parametrize(("weights", "reads"), [("tinyimagenet", False), ("none", True)])
+def test_only_random_weights_depend_on_the_images(root, images, weights, reads):
+    """tests.stand_in counts on it."""
+    before = written(root, weights=weights)
+    assert written(root, weights=weights) == before
+    save_images(root, images // 2)
+    assert (written(root, weights=weights) != before) == reads
+
+
+def test_damaged_weights_are_refused_and_the_old_ones_stay(root):
+    before = written(root)
+    (root / BUNDLED).write_bytes(b"damaged")
+    with pytest.raises(Refusal, match="is damaged"):
+        backbone.run(with_block(weights="tinyimagenet"), root)
+    assert (root / WRITTEN).read_bytes() == before
+
+
+@pytest.mark.parametrize(("key", "value"), [("name", "vgg16"), ("weights", "clip")])
+def test_an_unknown_name_is_refused_before_anything_is_fetched(tmp_path, monkeypatch, key, value):
+    monkeypatch.setattr(backbone, "backbone_weights", lambda *_: pytest.fail("fetched"))
+    with pytest.raises(Refusal, match=rf"backbone\.{key} = '{value}'"):
+        backbone.run(with_block(**{key: value}), tmp_path)
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,174 @@
+import copy
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import pytest
+import yaml
+
+from stages.check_params import run
+from study.pipeline.params import Refusal, read_params
+from tests.test_dvc_yaml import ROOT
+
+PARAMS = read_params(ROOT / "params.yaml")
+
+
+def changed(key, value):
+    params = copy.deepcopy(PARAMS)
+    block = params
+    *parents, leaf = key.split(".")
+    for part in parents:
+        block = block[part]
+    block[leaf] = value
+    return params
+
+
+def test_the_committed_parameters_are_valid(tmp_path):
+    run(PARAMS, tmp_path)
+    assert (tmp_path / "data/params.ok").read_text() == "params.yaml is valid\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("freeze", "layer5", "freeze = 'layer5': input should be 'fc', 'layer4', 'full' or 'scratch'"),
+        ("freez", "fc", "freez is not a known parameter"),
+        ("data.dataset", "cifar100", "data.dataset = 'cifar100': input should be 'cifar10', 'digits' or 'folder'"),
+        ("data.train", 0, "data.train = 0: input should be greater than or equal to 2"),
+        ("data.test", 9, "data.test = 9: cifar10 has 10 classes, and each needs an image"),
+        ("data.path", "", "data.path = '': string should have at least 1 character"),
+        ("data.side", 8, "data.side = 8: input should be greater than or equal to 16"),
+        ("data.train", 50000, "data.train + data.val = 55000: cifar10 has 50000 training images"),
+        ("data.train", "45000", "data.train = '45000': input should be a valid integer"),
+        ("data.test", 20000, "data.test = 20000: cifar10 has 10000 test images"),
+        ("backbone.name", "vgg16", "backbone.name = 'vgg16': input should be 'resnet18', 'resnet34', 'resnet50'"),
+        ("backbone.name", "resnet50", "tinyimagenet fits resnet18 only, and backbone.name = resnet50"),
+        ("backbone.weights", "clip", "input should be 'tinyimagenet', 'imagenet' or 'none'"),
+        ("backbone.head.dropout", 1.0, "backbone.head.dropout = 1.0: input should be less than 1"),
+        ("backbone.head.hidden", [8] * 100_000, "list should have at most 16 items"),
+        ("backbone.head.hidden", [0], "backbone.head.hidden.0 = 0: input should be greater than or equal to 1"),
+        ("train.common.image_size", 16, "train.common.image_size = 16: input should be greater than or equal to 32"),
+        ("train.common.momentum", 0.9, "train.common.momentum is not a known parameter"),
+        ("train.fc.lr", -0.1, "train.fc.lr = -0.1: input should be greater than 0"),
+        ("train.fc.lr", "fast", "train.fc.lr = 'fast': input should be a valid number"),
+        ("train.common.recipe.optimizer", "lion", "recipe.optimizer = 'lion': input should be 'sgd' or 'adamw'"),
+        ("train.common.recipe.schedule", "step", "recipe.schedule = 'step': input should be 'onecycle' or 'cosine'"),
+        ("train.common.recipe.layer_decay", 0, "train.common.recipe.layer_decay = 0: input should be greater than 0"),
+        ("train.common.recipe.ema", 1.0, "train.common.recipe.ema = 1.0: input should be less than 1"),
+        ("train.common.recipe.clip", 0, "train.common.recipe.clip = 0: input should be greater than 0"),
+        ("train.common.recipe.patience", 0, "recipe.patience = 0: input should be greater than or equal to 1"),
+        ("train.fc.optimizer", "sgd", "train.fc.optimizer is not a known parameter"),
+        ("train.common.probe.epochs", 0, "train.common.probe.epochs = 0: input should be greater than or equal to 1"),
+        ("train.common.recipe.lr", 0.1, "train.common.recipe.lr is not a known parameter"),
+        ("train.fc.augment", {}, "train.fc.augment is not a known parameter"),
+        ("train.common.augment.mixup", 0.2, "train.common.augment.mixup is not a known parameter"),
+        ("train.full.augment.cutout", 1, "train.full.augment.cutout = 1: input should be a valid boolean"),
+        ("train.full.augment.mixup", -1, "train.full.augment.mixup = -1: input should be greater than or equal to 0"),
+        ("train.full.processes", 0, "train.full.processes = 0: input should be greater than or equal to 1"),
+        ("train.full.processes", 129, "train.full.processes = 129: there are 128 images to share"),
+        ("train.scratch.processes", 129, "train.scratch.processes = 129: there are 128 images to share"),
+        ("train.scratch.image_size", 31, "train.scratch.image_size = 31: input should be greater than or equal to 32"),
+        ("train.layer4.processes", 2, "train.layer4.processes is not a known parameter"),
+        ("train.layer4.epochs", 2.5, "train.layer4.epochs = 2.5: input should be a valid integer"),
+        ("train.full.label_smoothing", 1, "train.full.label_smoothing = 1: input should be less than 1"),
+        ("calibrate.bins", 0, "calibrate.bins = 0: input should be greater than or equal to"),
+        ("corrupt_eval.corruptions", ["rain"], "corrupt_eval.corruptions.0 = 'rain': input should be 'gaussian_noise'"),
+        ("corrupt_eval.corruptions", [], "corrupt_eval.corruptions = []: list should have at least 1 item"),
+        ("corrupt_eval.images", -1, "corrupt_eval.images = -1: input should be greater than or equal to"),
+        ("gradcam.layer", "layer9", "gradcam.layer = 'layer9': input should be 'layer2', 'layer3' or 'layer4'"),
+        ("gradcam.layer", "layer4", "gradcam.layer = 'layer4': its map is 2x2 of an image of 64 pixels"),
+        ("data.test", 500, "corrupt_eval.images = 1000: there are 500 test images"),
+        ("calibrate.resamples", 0, "calibrate.resamples = 0: input should be greater than or equal to"),
+        ("corrupt_eval.cifar10c_dir", 3, "corrupt_eval.cifar10c_dir = 3: input should be a valid string"),
+        ("adversarial.images", 20000, "adversarial.images = 20000: there are 10000 test images"),
+        ("adversarial.epsilons", [0], "adversarial.epsilons.0 = 0: input should be greater than or equal to 1"),
+        ("gradcam.severity", 6, "gradcam.severity = 6: input should be less than or equal to 5"),
+        ("gradcam.corruption", "rain", "gradcam.corruption = 'rain': input should be 'gaussian_noise'"),
+        ("gradcam.images", 1, "gradcam.images = 1: input should be greater than or equal to"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_line(tmp_path, key, value, line):
+    with pytest.raises(Refusal) as refusal:
+        run(changed(key, value), tmp_path)
+    assert line in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_official_corrupted_files_are_refused_for_another_dataset(tmp_path):
+    params = changed("corrupt_eval.cifar10c_dir", "CIFAR-10-C")
+    params["data"] |= {"dataset": "digits", "train": 1000, "val": 400, "test": 360}
+    params["corrupt_eval"]["images"] = 360
+    with pytest.raises(Refusal, match="its files are of CIFAR-10, and data"):
+        run(params, tmp_path)
+
+
+@pytest.mark.parametrize(("layer", "refused"), [("layer2", False), ("layer3", False), ("layer4", True)])
+def test_the_layer_to_explain_is_one_of_the_published_network(tmp_path, layer, refused):
+    params = changed("freeze", "scratch") | {"gradcam": PARAMS["gradcam"] | {"layer": layer}}
+    with pytest.raises(Refusal, match="its map is 3x3 of an image of 32 pixels") if refused else nullcontext():
+        run(params, tmp_path)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two classes of 40 empty files: check_params looks at names alone."""
+    for name in ("cat", "dog"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for number in range(40):
+            (tmp_path / "mine" / name / f"{number}.png").touch()
+    params = copy.deepcopy(PARAMS)
+    params["data"] |= {"dataset": "folder", "path": "mine", "train": 40, "val": 20, "test": 20}
+    for block, key in (("corrupt_eval", "images"), ("adversarial", "images"), ("gradcam", "faithfulness_images")):
+        params[block][key] = 20
+    return params
+
+
+def test_a_folder_of_pictures_is_listed_before_anything_runs(tmp_path, pictures):
+    run(pictures, tmp_path)
+    assert (tmp_path / "data/params.ok").exists()
+    pictures["data"]["train"] = 100
+    with pytest.raises(
+        Refusal, match=r"mine has 80 pictures of 2 classes.* these numbers work: dvc exp run -S "
+    ) as refusal:
+        run(pictures, tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_pictures_much_larger_than_the_network_s_input_are_refused(tmp_path, pictures):
+    pictures["data"]["side"] = 2 * pictures["train"]["common"]["image_size"]
+    with pytest.raises(Refusal, match=r"data.side = 128: train.scratch.image_size = 32 is less than half of it"):
+        run(pictures, tmp_path)
+    pictures["train"]["scratch"]["image_size"] = 65
+    run(pictures, tmp_path)
+    pictures["data"]["side"] += 1
+    with pytest.raises(Refusal, match=r"data.side = 129: train.common.image_size = 64 is less than half of it"):
+        run(pictures, tmp_path)
+
+
+@pytest.mark.parametrize("key", ["train.common.recipe", *(f"train.{block}" for block in PARAMS["train"]), *PARAMS])
+def test_a_missing_block_is_refused_by_name(tmp_path, key):
+    params = copy.deepcopy(PARAMS)
+    block = params
+    *parents, leaf = key.split(".")
+    for part in parents:
+        block = block[part]
+    del block[leaf]
+    with pytest.raises(Refusal, match=f"{key} is missing"):
+        run(params, tmp_path)
+
+
+def test_a_bad_parameter_ends_the_script_with_one_line_and_status_one(tmp_path):
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed("freeze", "all")))
+
+    result = subprocess.run(
+        [sys.executable, "-m", "stages.check_params"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("check_params: params.yaml: freeze = 'all'")
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,89 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stages.features import run
+from study.data.splits import Split, save_classes, save_split
+from study.features.augment import Augment, augmented
+from study.networks.classifier import Head, pretrained
+from study.networks.device import autocast
+from study.sources.backbone_weights import backbone_weights
+
+CLASSES = ["plane", "bird", "cat"]
+COMMON = {
+    "image_size": 32,
+    "views": 3,
+    "augment": {"crop_flip": True, "randaugment": False, "cutout": False},
+    "seed": 0,
+}
+SHAPES = {  # of a ResNet-18 at 32 pixels: 256 maps of 2x2 behind the trunk, 512 features behind the tail
+    "trunk_train": (3, 28, 256, 2, 2),
+    "pooled_train": (3, 28, 512),
+    "trunk_val": (1, 12, 256, 2, 2),
+    "pooled_val": (1, 12, 512),
+}
+
+
+def with_common(**change):
+    return {"train": {"common": COMMON | change}}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with a random backbone, and 28 train and 12 val images."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "data/backbone").mkdir(parents=True)
+    (root / "data/subset").mkdir()
+    state = backbone_weights("resnet18", "none", root)
+    save_file(state, root / "data/backbone/weights.safetensors", {"backbone": "resnet18"})
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    for name, rows in (("train", slice(0, 28)), ("val", slice(28, 40))):
+        save_split(Split(images[rows], np.arange(40)[rows] % 3, np.arange(40)[rows]), root / "data/subset", name)
+    save_classes(CLASSES, root / "data/subset")
+    return root
+
+
+def features(root, **change):
+    run(with_common(**change), root)
+    return {path.stem: np.load(path) for path in (root / "data/features").iterdir()}
+
+
+def test_the_features_of_every_view_are_written_and_the_seconds(project):
+    found = features(project)
+    assert {name: array.shape for name, array in found.items()} == SHAPES
+    assert {name: array.dtype for name, array in found.items()} == {
+        name: np.float16 if name.endswith("train") else np.float32 for name in SHAPES
+    }
+    assert json.loads((project / "results/training/features.json").read_text())["seconds"] > 0
+
+
+def test_they_are_those_of_the_frozen_backbone_for_the_images_and_then_for_augmented_ones(project):
+    found = features(project)
+    images = torch.from_numpy(np.load(project / "data/subset/train.npz")["images"])
+    generator = torch.Generator().manual_seed(0)
+    views = [images, *(augmented(images, Augment(**COMMON["augment"]), generator) for _ in range(2))]
+    weights = project / "data/backbone/weights.safetensors"
+    model = pretrained(weights, Head(hidden=[], dropout=0.0), CLASSES, 32)
+    with torch.inference_mode(), autocast():
+        for view, seen in enumerate(views):
+            activations = model.trunk(model.preprocess(seen))
+            for kind, expected in (("trunk", activations), ("pooled", model.tail(activations))):
+                expected = expected.float().numpy()
+                np.testing.assert_allclose(found[f"{kind}_train"][view], expected, atol=0.01 * np.abs(expected).max())
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_views(project):
+    first, again, other = features(project), features(project), features(project, seed=1)
+    for name in SHAPES:
+        np.testing.assert_array_equal(first[name], again[name])
+    np.testing.assert_array_equal(first["pooled_train"][0], other["pooled_train"][0])
+    assert (first["pooled_train"][1:] != other["pooled_train"][1:]).any()
+
+
+def test_the_val_images_are_never_augmented(project):
+    before, after = features(project), features(project, augment=COMMON["augment"] | {"cutout": True}, views=2)
+    np.testing.assert_array_equal(before["trunk_val"], after["trunk_val"])
+    assert after["pooled_train"].shape == (2, 28, 512)

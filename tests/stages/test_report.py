@@ -1,0 +1,193 @@
+import json
+
+import numpy as np
+import pytest
+
+from stages import report
+from study.pipeline.files import read_table
+from study.pipeline.params import Refusal
+from tests.made_up_results import CLASSES, GROUPS, PARAMS, VARIANTS, results, write_results
+
+SUMMARY_KEYS = [
+    "accuracy",
+    "ece_before",
+    "ece_after",
+    "nll_before",
+    "nll_after",
+    "brier_after",
+    "macro_f1",
+    "temperature",
+    "corrupted_accuracy",
+    "corrupted_ece_before",
+    "corrupted_ece_after",
+    "train_seconds",
+]
+
+
+def write_study(root):
+    """What the other stages leave behind, with random figures."""
+    rng = np.random.default_rng(0)
+    write_results(root, results(rng))
+    labels, images = np.arange(90) % len(CLASSES), rng.integers(0, 256, (90, 32, 32, 3), dtype=np.uint8)
+    (root / "results/predictions").mkdir()
+    for variant in VARIANTS:
+        logits = rng.normal(size=(90, len(CLASSES))).astype(np.float32)
+        np.savez(root / f"results/predictions/{variant}.npz", test_logits=logits, test_labels=labels)
+    (root / "data/subset").mkdir(parents=True)
+    np.savez(root / "data/subset/test.npz", images=images, labels=labels)
+    np.savez(root / "results/gradcam/gallery.npz", index=np.arange(5), maps=rng.random((5, 4, 4)).astype(np.float16))
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """The study before its report; and no pictures are drawn, which takes seconds."""
+    write_study(tmp_path)
+    monkeypatch.setattr(report, "save_png", lambda figure, path: None)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """The same with the whole report written."""
+    root = tmp_path_factory.mktemp("reported")
+    write_study(root)
+    report.run(PARAMS, root)
+    return root
+
+
+def written(root):
+    folders = [*(root / "metrics").iterdir(), *(root / "plots/report").iterdir()]
+    files = [*folders, root / "MODEL_CARD.md", root / "report.html"]
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
+
+
+def test_the_summary_has_exactly_the_agreed_keys(reported):
+    summary = json.loads((reported / "metrics/summary.json").read_text())
+    assert list(summary) == [*VARIANTS, "published"]
+    assert [list(figures) for figures in summary.values()] == (len(VARIANTS) + 1) * [SUMMARY_KEYS]
+
+
+@pytest.mark.parametrize("freeze", VARIANTS)
+def test_what_is_published_is_the_variant_that_freeze_names(root, freeze):
+    report.run(PARAMS | {"freeze": freeze}, root)
+    summary = json.loads((root / "metrics/summary.json").read_text())
+    assert summary["published"] == summary[freeze]
+    assert f"variant `{freeze}`" in (root / "MODEL_CARD.md").read_text()
+
+
+def test_every_table_and_picture_is_written(reported):
+    assert set(written(reported)) == {
+        "metrics/summary.json",
+        "metrics/calibration.json",
+        "metrics/comparison.json",
+        "metrics/robustness.json",
+        "metrics/adversarial.json",
+        "metrics/attribution.json",
+        "metrics/training.json",
+        "metrics/export.json",
+        "metrics/per_class.csv",
+        "metrics/corruption.csv",
+        "metrics/adversarial.csv",
+        "metrics/gradcam.csv",
+        "plots/report/reliability.csv",
+        "plots/report/confusion.csv",
+        "plots/report/learning_curves.csv",
+        "plots/report/corruption.csv",
+        "plots/report/reliability.png",
+        "plots/report/by_corruption.png",
+        "plots/report/corruption.png",
+        "plots/report/corruption_map.png",
+        "MODEL_CARD.md",
+        "report.html",
+    }
+
+
+def test_the_tables_hold_a_row_for_everything_measured(reported):
+    assert len(read_table(reported / "metrics/per_class.csv")) == len(VARIANTS) * len(CLASSES)
+    assert len(read_table(reported / "metrics/corruption.csv")) == len(VARIANTS) * (1 + len(GROUPS) * 5)
+    assert len(read_table(reported / "metrics/adversarial.csv")) == len(VARIANTS) * (1 + 3 * 2)
+    assert len(read_table(reported / "plots/report/reliability.csv")) == len(VARIANTS) * 2 * 5
+    assert len(read_table(reported / "plots/report/confusion.csv")) == len(VARIANTS) * 3**2
+    assert len(read_table(reported / "plots/report/corruption.csv")) == len(VARIANTS) * (len(GROUPS) + 1) * 6
+    assert len(read_table(reported / "plots/report/learning_curves.csv")) == 2 + 4 + 4 + 2
+
+
+@pytest.mark.parametrize(
+    ("copy", "measured"),
+    [
+        ("metrics/corruption.csv", "results/corruption/{}/conditions.csv"),
+        ("metrics/adversarial.csv", "results/adversarial/{}/accuracy.csv"),
+        ("plots/report/reliability.csv", "results/calibration/{}/reliability.csv"),
+    ],
+)
+def test_what_is_copied_keeps_every_digit(reported, copy, measured):
+    copied = (reported / copy).read_text().splitlines()
+    measured = [(reported / measured.format(variant)).read_text().splitlines() for variant in VARIANTS]
+    assert copied == [measured[0][0], *(line for table in measured for line in table[1:])]
+
+
+@pytest.mark.parametrize(
+    ("missing", "stage"),
+    [
+        ("results/calibration/layer4/metrics.json", "calibrate@layer4"),
+        ("results/calibration/fc/reliability.csv", "calibrate@fc"),
+        ("results/corruption/full/conditions.csv", "corrupt_eval@full"),
+        ("results/training/full/cost.json", "train_full"),
+        ("results/training/fc/curve.csv", "train_fc"),
+        ("results/training/features.json", "features"),
+        ("results/export.json", "export"),
+        ("results/gradcam/shown.csv", "gradcam"),
+        ("results/gradcam/attribution.json", "gradcam"),
+        ("results/comparison.json", "compare"),
+        ("results/adversarial/layer4/accuracy.csv", "adversarial@layer4"),
+        ("results/adversarial/full/checks.json", "adversarial@full"),
+    ],
+)
+def test_a_missing_file_is_refused_in_one_line_before_anything_is_written(root, missing, stage):
+    (root / missing).unlink()
+    with pytest.raises(Refusal) as refusal:
+        report.run(PARAMS, root)
+    assert str(refusal.value) == f"{root / missing} is missing: `dvc repro {stage}` makes it"
+    assert not (root / "metrics").exists()
+
+
+def test_a_file_that_an_earlier_report_left_goes(root):
+    for folder in ("metrics", "plots/report"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "old.csv").touch()
+    report.run(PARAMS, root)
+    assert not {"metrics/old.csv", "plots/report/old.csv"} & set(written(root))
+
+
+def test_an_unknown_variant_is_refused(root):
+    with pytest.raises(Refusal, match="freeze = 'layer3'"):
+        report.run(PARAMS | {"freeze": "layer3"}, root)
+
+
+def test_the_same_results_give_the_same_bytes(reported, tmp_path):
+    write_study(tmp_path)
+    report.run(PARAMS, tmp_path)
+    assert written(tmp_path) == written(reported)
+
+
+def test_the_pictures_are_small_enough_for_git(reported):
+    assert all(len(content) < 150_000 for name, content in written(reported).items() if name.endswith(".png"))
+
+
+def test_other_data_than_cifar10_is_not_set_beside_published_figures(root):
+    report.run(PARAMS | {"data": PARAMS["data"] | {"dataset": "digits"}}, root)
+    assert "published, not measured" not in (root / "MODEL_CARD.md").read_text()
+
+
+def test_the_table_of_the_variants_is_printed(root, capsys):
+    report.run(PARAMS, root)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["variant", *VARIANTS]
+
+
+@pytest.mark.parametrize("group", sorted(set(GROUPS.values())))
+def test_corruptions_of_one_group_alone_are_reported(tmp_path, monkeypatch, group):
+    monkeypatch.setattr("tests.made_up_results.GROUPS", {name: of for name, of in GROUPS.items() if of == group})
+    monkeypatch.setattr(report, "save_png", lambda figure, path: None)
+    write_study(tmp_path)
+    report.run(PARAMS, tmp_path)
+    assert (tmp_path / "MODEL_CARD.md").exists() and (tmp_path / "report.html").exists()

@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch import nn
+
+from study.data.splits import load_split
+from study.networks.classifier import Head
+from study.networks.light_classifier import LIGHT_RESNET, LightClassifier
+from study.networks.loading import load_classifier
+from study.pipeline.files import read_json, read_table
+from study.pipeline.params import Refusal, parse
+from study.training import from_scratch
+from study.training.from_scratch import ScratchPhase, train_from_scratch
+from study.training.recipe import Recipe
+
+
+def train(project):
+    recipe = parse(project.params, "train.common.recipe", Recipe)
+    train_from_scratch(recipe, parse(project.params, "train.scratch", ScratchPhase), project.root)
+    return load_classifier(project.root / "models/scratch.safetensors")
+
+
+def test_a_training_leaves_a_light_classifier_its_curve_and_no_checkpoint(project):
+    model = train(project)
+    assert (type(model), model.config["backbone"]) == (LightClassifier, LIGHT_RESNET)
+    assert model.config["classes"] == ["red", "green", "blue"]
+    assert [type(layer) for layer in model.head] == [nn.Dropout, nn.Linear]
+    curve = read_table(project.root / "results/training/scratch/curve.csv")
+    assert curve["phase"].tolist() == ["scratch"] * 2
+    cost = read_json(project.root / "results/training/scratch/cost.json")
+    assert cost["trainable_parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert list((project.root / ".cache/checkpoints").iterdir()) == []
+
+
+def test_the_first_layer_is_fitted_to_the_first_images_and_never_trained(project, monkeypatch):
+    monkeypatch.setattr(from_scratch, "WHITENED", 10)
+    model = train(project)
+    expected = LightClassifier(Head(hidden=[], dropout=0.0), ["a", "b", "c"], 32, LIGHT_RESNET)
+    expected.whiten(load_split(project.root, "train")[0][:10])
+    assert torch.equal(model.trunk.whitening.weight, expected.trunk.whitening.weight)
+
+
+def test_neither_backbone_nor_features_are_read(project):
+    for name in ("backbone/weights.safetensors", "features/pooled_train.npy", "features/trunk_train.npy"):
+        (project.root / "data" / name).unlink()
+    train(project)
+
+
+def test_the_seed_decides_everything(project):
+    first, again = train(project).state_dict(), train(project).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    project.params["train"]["scratch"]["seed"] = 1
+    assert not torch.equal(train(project).head[1].weight, first["head.1.weight"])
+
+
+def test_image_size_batch_size_and_seed_are_its_own(project):
+    del project.params["train"]["scratch"]["image_size"]
+    with pytest.raises(Refusal, match=r"train\.scratch\.image_size is missing"):
+        train(project)
