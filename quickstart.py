@@ -5,15 +5,16 @@ with its uncommitted changes: the working tree keeps the committed study. Result
 """
 
 import io
-import json
 import os
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
-from stages.common.results_table import plain_table
-from stages.common.sources import CACHE, CIFAR10, cifar10_at_hand
+from experiments.environment import experiment_environment
+from study.pipeline.files import read_json
+from study.reporting.results_table import plain_table
+from study.sources import cifar10
 
 NAME = "quickstart"
 SIZES = {
@@ -44,7 +45,7 @@ def main() -> None:
     print("$", " ".join(command), flush=True)
     run_experiment(command, environment)
     folder = copy_results(root)
-    summary, training = (json.loads((folder / f"metrics/{name}.json").read_text()) for name in ("summary", "training"))
+    summary, training = (read_json(folder / f"metrics/{name}.json") for name in ("summary", "training"))
     print(f"\nThe variants on {dataset}, at a small size:\n\n{plain_table(summary, training)}\n")
     print(f"Pictures: {folder}/plots. Model card: {folder}/MODEL_CARD.md.")
     print(f"`dvc exp show` sets the experiment beside the committed run; `dvc exp apply {NAME}` brings all of it here.")
@@ -64,7 +65,7 @@ def run_experiment(command: list[str], environment: dict[str, str]) -> None:
 
 def choose_dataset(root: Path) -> str:
     """CIFAR-10 where it is at hand, else the digits; says which, and how to get the other."""
-    if cifar10_at_hand(root):
+    if cifar10.at_hand(root):
         print("Dataset: CIFAR-10. README has the command for the digits, which need no data.")
         return "cifar10"
     print(
@@ -72,15 +73,6 @@ def choose_dataset(root: Path) -> str:
         "folder that holds cifar-10-batches-py/ or cifar-10-python.tar.gz, or let `dvc repro download` fetch it."
     )
     return "digits"
-
-
-def experiment_environment(root: Path) -> dict[str, str]:
-    """The environment, with this Python first on the path and CIFAR10_DIR as good in another folder."""
-    environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    folder = Path(environment.get("CIFAR10_DIR") or root / CACHE)
-    if environment.get("CIFAR10_DIR") or (folder / CIFAR10.filename).exists():
-        environment["CIFAR10_DIR"] = str(folder.resolve())
-    return environment
 
 
 def copy_results(root: Path) -> Path:

@@ -13,29 +13,9 @@ import quickstart
     ("at_hand", "dataset", "other"), [(True, "cifar10", "digits"), (False, "digits", "CIFAR10_DIR")]
 )
 def test_it_says_which_dataset_it_takes_and_how_to_get_the_other(monkeypatch, capsys, at_hand, dataset, other):
-    monkeypatch.setattr(quickstart, "cifar10_at_hand", lambda root: at_hand)
+    monkeypatch.setattr(quickstart.cifar10, "at_hand", lambda root: at_hand)
     assert quickstart.choose_dataset(Path()) == dataset
     assert other in capsys.readouterr().out
-
-
-def test_this_python_comes_first_and_cifar10_dir_holds_in_another_folder(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CIFAR10_DIR", "data")
-    environment = quickstart.experiment_environment(tmp_path)
-    assert environment["PATH"].startswith(str(Path(sys.executable).parent))
-    assert environment["CIFAR10_DIR"] == str(tmp_path / "data")
-
-
-@pytest.mark.parametrize("given", [None, ""])
-def test_an_earlier_download_is_found_from_another_folder(monkeypatch, tmp_path, given):
-    monkeypatch.delenv("CIFAR10_DIR", raising=False)
-    if given is not None:
-        monkeypatch.setenv("CIFAR10_DIR", given)
-    assert not quickstart.experiment_environment(tmp_path).get("CIFAR10_DIR")
-    cache = tmp_path / quickstart.CACHE
-    cache.mkdir(parents=True)
-    (cache / quickstart.CIFAR10.filename).touch()
-    assert quickstart.experiment_environment(tmp_path)["CIFAR10_DIR"] == str(cache)
 
 
 SLOW_TO_STOP = """
@@ -93,8 +73,8 @@ def test_results_are_copied_out_of_the_experiment(monkeypatch, tmp_path):
 
 
 def test_the_small_sizes_fit_their_datasets():
-    from stages.common.datasets import Data
+    from study.sources.stratified_draw import Data
 
     for dataset, sizes in quickstart.SIZES.items():
         counts = {key.removeprefix("data."): count for key, count in sizes.items()}
-        Data(dataset=dataset, path="pictures", side=64, seed=0, **counts)
+        Data(dataset=dataset, path="pictures/README.md", side=64, seed=0, **counts)

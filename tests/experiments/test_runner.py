@@ -1,6 +1,5 @@
 """The queue on a real git and DVC repository whose stages take no time."""
 
-import csv
 import os
 import shutil
 import signal
@@ -9,13 +8,16 @@ import sys
 import threading
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
-import ablation
-from stages import check_params
-from stages.common.params import Refusal, read_params
-from tests.test_dvc_yaml import ROOT
+from experiments import __main__ as program
+from experiments.runner import identity, run_study
+from experiments.studies import Study
+from study.pipeline.files import read_table
+from study.pipeline.params import Refusal
+from study.pipeline.stage import main
 
 DVC_YAML = """
 stages:
@@ -27,19 +29,19 @@ stages:
     outs: [results/training/features.json]
   train_full:
     cmd: python toy.py training full
-    deps: [toy.py, train.py, results/training/features.json]
+    deps: [toy.py, library, results/training/features.json]
     params: [train.full]
-    outs: [results/training/full.json]
+    outs: [results/training/full]
   calibrate:
     matrix: {variant: [full]}
     cmd: python toy.py calibration ${item.variant}
-    deps: [toy.py, "results/training/${item.variant}.json"]
-    outs: ["results/calibration/${item.variant}.json"]
+    deps: [toy.py, "results/training/${item.variant}"]
+    outs: ["results/calibration/${item.variant}"]
   corrupt_eval:
     matrix: {variant: [full]}
     cmd: python toy.py corruption ${item.variant}
-    deps: [toy.py, "results/calibration/${item.variant}.json"]
-    outs: ["results/corruption/${item.variant}.csv"]
+    deps: [toy.py, "results/calibration/${item.variant}"]
+    outs: ["results/corruption/${item.variant}"]
   gallery: {cmd: echo pictures, deps: [gallery.py], params: [gradcam]}
 """
 PARAMS = """
@@ -54,12 +56,12 @@ TOY = '''
 """Stands in for every stage. A file `hold` beside the one that $LOG names lets no training at lr 0.2 go on."""
 import json, os, sys, time
 from pathlib import Path
-from ruamel.yaml import YAML
+import yaml
 
 stage, variant = sys.argv[1], (sys.argv[2:] or ["features"])[0]
 lr = 0.0
 if stage == "training":
-    lr = YAML(typ="safe", pure=True).load(Path("params.yaml"))["train"]["full"]["lr"]
+    lr = yaml.safe_load(Path("params.yaml").read_text())["train"]["full"]["lr"]
     log = Path(os.environ["LOG"])
     with log.open("a") as file:
         print(lr, file=file)
@@ -68,23 +70,25 @@ if stage == "training":
     if lr > 1:
         sys.exit(f"train_full: lr = {lr} is too high")
 elif stage == "calibration":
-    lr = json.loads(Path("results/training/full.json").read_text())["lr"]
+    lr = json.loads(Path("results/training/full/cost.json").read_text())["lr"]
 scores = {"accuracy": 0.5 + lr, "ece": 0.1, "nll": 1.0, "brier": 1.0, "macro_f1": 0.5, "null": {"ece": {"upper": 0.02}}}
 interval = {"accuracy": {"low": 0.4 + lr, "high": 0.6 + lr}}
 row = {"variant": variant, "corruption": "fog", "group": "benchmark", "severity": 1, "accuracy": 0.4}
-row |= {"ece_before": 0.3, "ece_after": 0.2}
+row |= {"ece_before": 0.3, "ece_after": 0.2, "ece_null_mean": 0.05, "ece_null_upper": 0.1}
 content = {
     "features": {"seconds": 2.0},
     "training": {"train_seconds": 3.0, "lr": lr},
     "calibration": {"temperature": 1.5, "before": scores, "after": scores, "intervals": interval},
     "corruption": ",".join(row) + "\\n" + ",".join(map(str, row.values())) + "\\n",
 }[stage]
-path = Path("results", "training" if stage == "features" else stage, variant)
+path = Path("results") / {
+    "features": "training/features.json",
+    "training": "training/full/cost.json",
+    "calibration": "calibration/full/metrics.json",
+    "corruption": "corruption/full/conditions.csv",
+}[stage]
 path.parent.mkdir(parents=True, exist_ok=True)
-if stage == "corruption":
-    path.with_suffix(".csv").write_text(content)
-else:
-    path.with_suffix(".json").write_text(json.dumps(content))
+path.write_text(content if stage == "corruption" else json.dumps(content))
 '''
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value")  # DVC's, of pygtrie
 
@@ -92,15 +96,23 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value")  # DVC's, of p
 def study(*rates):
     """One experiment for each learning rate."""
     settings = {f"lr{rate}": (1, {"train.full.lr": rate}) for rate in rates}
-    return ablation.Study(("full",), {"data.train": 200}, settings)
+    return Study(("full",), {"data.train": 200}, settings)
 
 
 @pytest.fixture(scope="module")
 def committed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("committed") / "project"
     folder.mkdir()
-    files = {"dvc.yaml": DVC_YAML, "params.yaml": PARAMS, "toy.py": TOY, "train.py": "", "gallery.py": "", "notes": ""}
+    files = {
+        "dvc.yaml": DVC_YAML,
+        "params.yaml": PARAMS,
+        "toy.py": TOY,
+        "library/train.py": "",
+        "gallery.py": "",
+        "notes": "",
+    }
     for name, text in (files | {".gitignore": "/params.ok\n/results/\n/runs/\n/.cache/\n"}).items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     call(folder, "git", "init", "--quiet")
     call(folder, "git", "config", "user.email", "test@example.org")
@@ -132,17 +144,16 @@ def trained(project):
 
 
 def run(project, *rates):
-    return ablation.run_study(project, "augmentation", study(*rates))
+    return run_study(project, "augmentation", study(*rates))
 
 
 def table(project):
-    with (project / "ablation/augmentation.csv").open() as file:
-        return list(csv.DictReader(file))
+    return read_table(project / "experiments/results/augmentation.csv")
 
 
 def name_of_first(project):
-    (experiment,) = ablation.experiments("augmentation", study(0.2))
-    return ablation.identity(project, experiment, study(0.2).targets(experiment.setting))
+    (experiment,) = study(0.2).experiments("augmentation")
+    return identity(project, experiment, study(0.2).targets(experiment.setting))
 
 
 @pytest.fixture
@@ -154,25 +165,28 @@ def signals():
         signal.signal(number, handler)
 
 
+@pytest.mark.slow
 def test_a_queue_that_was_stopped_carries_on_where_it_was(project, monkeypatch, signals, capsys):
     hold, log, over = project.parent / "hold", project.parent / "log", threading.Event()
     hold.touch()
     monkeypatch.chdir(project)
-    monkeypatch.setattr(sys, "argv", ["ablation.py"])
-    monkeypatch.setattr(ablation, "STUDIES", {"augmentation": study(0.1, 0.2)})
+    monkeypatch.setattr(sys, "argv", ["experiments"])
+    monkeypatch.setattr(program, "STUDIES", {"augmentation": study(0.1, 0.2)})
 
     def stop_in_the_second():
         while not over.wait(0.02):
             if log.exists() and "0.2" in log.read_text():
                 return os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=stop_in_the_second).start()
-    with pytest.raises(SystemExit) as ended:
-        ablation.main(ablation.run)
-    over.set()
+    threading.Thread(target=stop_in_the_second, daemon=True).start()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(program.run)
+    finally:
+        over.set()
     output, errors = capsys.readouterr()
     assert ended.value.code == 128 + signal.SIGTERM
-    assert errors == "ablation: ended by SIGTERM; the next run does what is missing\n"
+    assert errors == "experiments: ended by SIGTERM; the next run does what is missing\n"
     assert "augmentation: 2 experiments, 0 of them finished before\n" in output
     assert trained(project) == [0.1, 0.2]
     assert list((project / ".dvc/tmp/exps/standalone").glob("tmp*")) == []
@@ -181,23 +195,23 @@ def test_a_queue_that_was_stopped_carries_on_where_it_was(project, monkeypatch, 
     assert run(project, 0.1, 0.2) == []
     assert trained(project) == [0.2]
     assert "2 experiments, 1 of them finished before" in capsys.readouterr().out
-    assert call(project, "git", "status", "--porcelain") == "?? ablation/\n"
-    assert table(project)[1] == {
+    assert call(project, "git", "status", "--porcelain") == "?? experiments/\n"
+    assert table(project).loc[1].to_dict() == {
         "setting": "lr0.2",
-        "seed": "0",
-        "train_images": "200",
+        "seed": 0,
+        "train_images": 200,
         "variant": "full",
-        "accuracy": "0.7",
-        "accuracy_low": "0.6",
-        "accuracy_high": "0.8",
-        "ece_before": "0.1",
-        "ece_after": "0.1",
-        "ece_null_upper": "0.02",
-        "corrupted_accuracy": "0.4",
-        "corrupted_ece_after": "0.2",
-        "train_seconds": "5.0",
+        "accuracy": 0.7,
+        "accuracy_low": 0.6,
+        "accuracy_high": 0.8,
+        "ece_before": 0.1,
+        "ece_after": 0.1,
+        "ece_null_upper": 0.02,
+        "corrupted_accuracy": 0.4,
+        "corrupted_ece_after": 0.2,
+        "train_seconds": 5.0,
     }
-    with Image.open(project / "ablation/augmentation.png") as picture:
+    with Image.open(project / "experiments/results/augmentation.png") as picture:
         assert picture.width > 1000
 
     before = table(project)
@@ -205,7 +219,7 @@ def test_a_queue_that_was_stopped_carries_on_where_it_was(project, monkeypatch, 
     call(project, "git", "commit", "--quiet", "--message", "The study")
     assert run(project, 0.1, 0.2) == []
     assert trained(project) == []
-    assert table(project) == before
+    pd.testing.assert_frame_equal(table(project), before)
 
     shutil.rmtree(project / ".dvc/cache")
     with pytest.raises(Refusal, match=r"^what augmentation-lr0\.1-0-\w+ measured is no longer in DVC's cache"):
@@ -215,7 +229,7 @@ def test_a_queue_that_was_stopped_carries_on_where_it_was(project, monkeypatch, 
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("train.py", "", "better = True"),
+        ("library/train.py", "", "better = True"),
         ("params.yaml", "epochs: 1", "epochs: 2"),
         ("dvc.yaml", "toy.py calibration", "-I toy.py calibration"),
         ("dvc.yaml", "params: [data]", "params: [data, gradcam]"),
@@ -251,47 +265,20 @@ def change(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
+@pytest.mark.slow
 def test_a_failed_experiment_is_named_in_a_line_and_the_rest_go_on(project, monkeypatch, capsys):
-    monkeypatch.setattr(ablation, "STUDIES", {"augmentation": study(5.0, 0.3)})
+    monkeypatch.setattr(program, "STUDIES", {"augmentation": study(5.0, 0.3)})
     with pytest.raises(Refusal, match=r"^1 of the experiments failed, .*: augmentation-lr5\.0-0-\w+$"):
-        ablation.run({}, project)
+        program.run({}, project)
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(" 1 of 2"))
     assert "failed: train_full: lr = 5.0 is too high (all of it in " in line
     assert Path(line.split(" in ")[-1].rstrip(")")).exists()
-    assert [row["setting"] for row in table(project)] == ["lr0.3"]
-
-
-def test_an_unknown_study_is_refused():
-    with pytest.raises(Refusal, match="there is no study dropout: there are augmentation, data_size, systems"):
-        ablation.run({}, Path(), "dropout")
-
-
-@pytest.mark.parametrize("name", ablation.STUDIES)
-def test_every_experiment_that_is_declared_passes_the_check_of_parameters(tmp_path, name):
-    params = read_params(ROOT / "params.yaml")
-    experiments = ablation.experiments(name, ablation.STUDIES[name])
-    for experiment in experiments:
-        check_params.run(ablation.changed(params, experiment.changes), tmp_path)
-    assert len({experiment.label for experiment in experiments}) == len(experiments)
-    assert ablation.FIGURES[name]
-
-
-def test_a_setting_may_have_variants_of_its_own_and_the_published_one_its_stages():
-    settings = {"small": (1, {}), "whole": (1, {})}
-    study = ablation.Study(("fc",), {}, settings, own={"whole": ("scratch",)}, published=("export",))
-    assert study.targets("small") == ["calibrate@fc", "corrupt_eval@fc", "export"]
-    assert study.targets("whole") == ["calibrate@scratch", "corrupt_eval@scratch", "export"]
-
-
-def test_readme_has_the_command_of_every_system():
-    text = (ROOT / "README.md").read_text()
-    commands = {ablation.by_hand(changes) for _, changes in ablation.STUDIES["systems"].settings.values()}
-    assert {command for command in commands if command not in text} == set()
+    assert list(table(project)["setting"]) == ["lr0.3"]
 
 
 def test_the_systems_are_also_told_in_a_table_with_the_command_of_each(project):
-    study = ablation.Study(("full",), {}, {"resnet18": (1, {"train.full.lr": 0.2})})
-    assert ablation.run_study(project, "systems", study) == []
-    text = (project / "ablation/systems.md").read_text()
+    study = Study(("full",), {}, {"resnet18": (1, {"train.full.lr": 0.2})})
+    assert run_study(project, "systems", study) == []
+    text = (project / "experiments/results/systems.md").read_text()
     assert "`dvc exp run -S train.full.lr=0.2`" in text
     assert "| `full` | everything | 93 to 95 %" in text and "| 70.00 % (60.00 to 80.00) |" in text

@@ -1,0 +1,151 @@
+"""The pictures of the studies: what each setting does to accuracy, clean and corrupted, and to calibration.
+
+A row per setting, seed and variant: setting, train_images, variant, accuracy with accuracy_low and accuracy_high (its
+interval over the test images), corrupted_accuracy, ece_before, ece_after and ece_null_upper (what chance alone may give
+of it), all in [0, 1], and train_seconds. Each seed is a pale mark, their mean a dark one.
+"""
+
+from collections.abc import Callable
+from itertools import cycle
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from study.reporting.figures import COLOURS, GREY, MARKERS, PALE, TEXT
+
+BAND = "#E3E3E3"  # what a perfectly calibrated model may show
+HOLLOW: dict[str, Any] = {"marker": "o", "markerfacecolor": "white"}
+
+
+def augmentation_figure(table: pd.DataFrame) -> Figure:
+    """A line per setting, the first on top: accuracy on clean and on corrupted images, and ECE before and after."""
+    settings = table.groupby("setting", sort=False)
+    clean, corrupted, error = COLOURS[1], COLOURS[0], COLOURS[2]
+    figure = Figure(figsize=(9.3, 1.9 + 0.36 * len(settings)), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    names = []
+    for line, (setting, seeds) in enumerate(settings):
+        names.append(str(setting).replace("plus_", "+ ").replace("_", ", "))
+        mean = seeds.mean(numeric_only=True)
+        panels[0].plot([mean["accuracy_low"], mean["accuracy_high"]], [line, line], color=clean)
+        panels[2].barh(line, mean["ece_null_upper"], 0.7, color=BAND, linewidth=0)
+        styles: tuple[tuple[Axes, str, dict[str, Any]], ...] = (
+            (panels[0], "accuracy", {"color": clean, "marker": "o"}),
+            (panels[1], "corrupted_accuracy", {"color": corrupted, "marker": "s"}),
+            (panels[2], "ece_before", {"color": error, **HOLLOW}),
+            (panels[2], "ece_after", {"color": error, "marker": "o"}),
+        )
+        for axes, column, style in styles:
+            axes.plot(seeds[column], [line] * len(seeds), linestyle="none", markersize=4, alpha=PALE, **style)
+            axes.plot(mean[column], line, linestyle="none", markersize=7, zorder=3, **style)
+    panels[0].set_yticks(range(len(settings)), names)
+    panels[0].invert_yaxis()
+    panels[2].set_xlim(left=0)
+    titles = ("accuracy", "accuracy under corruption", "expected calibration error")
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title, fontsize=11)
+        frame(axes)
+    legend = [
+        Line2D([], [], color=clean, marker="o", label="with 95 % interval over the test images"),
+        Line2D([], [], color=GREY, marker="o", markersize=4, alpha=PALE, linestyle="none", label="pale: each seed"),
+        Line2D([], [], color=error, linestyle="none", label="before scaling", **HOLLOW),
+        Line2D([], [], color=error, marker="o", linestyle="none", label="after scaling"),
+        Patch(color=BAND, label="what chance alone may give"),
+    ]
+    figure.legend(handles=legend, loc="outside lower center", ncols=3, frameon=False, **TEXT)
+    return figure
+
+
+def data_size_figure(table: pd.DataFrame) -> Figure:
+    """A curve per variant over the training images: accuracy on clean and corrupted ones, and ECE before and after."""
+    sizes = sorted(table["train_images"].unique())
+    figure = Figure(figsize=(9.3, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    variants = table.groupby("variant", sort=False)
+    for (_, seeds), colour, marker in zip(variants, cycle(COLOURS), cycle(MARKERS), strict=False):
+        mean = seeds.groupby("train_images").mean(numeric_only=True)
+        left.fill_between(
+            mean.index, mean["accuracy_low"], mean["accuracy_high"], color=colour, alpha=PALE, linewidth=0
+        )
+        solid = {"color": colour, "marker": marker, "zorder": 3}
+        dashed = {**solid, "linestyle": "--", "markerfacecolor": "white"}
+        for axes, column, style in (
+            (left, "accuracy", solid),
+            (left, "corrupted_accuracy", dashed),
+            (right, "ece_before", dashed),
+            (right, "ece_after", solid),
+        ):
+            axes.plot(mean.index, mean[column], markersize=5, **style)
+            axes.plot(seeds["train_images"], seeds[column], **style | {"linestyle": "none"}, markersize=3, alpha=PALE)
+        right.plot(mean.index, mean["ece_null_upper"], color=colour, linestyle=":", linewidth=1)
+    left.set_title("What are more images worth?\naccuracy", fontsize=11)
+    right.set_title("Do they calibrate?\nexpected calibration error", fontsize=11)
+    right.set_ylim(bottom=0)
+    for axes, named in ((left, ("clean images", "corrupted ones")), (right, ("after scaling", "before scaling"))):
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel("training images", **TEXT)
+        styles = ({"marker": "o"}, {"linestyle": "--", **HOLLOW})
+        lines = [Line2D([], [], color=GREY, label=name, **style) for name, style in zip(named, styles, strict=True)]
+        axes.legend(handles=lines, fontsize=8, frameon=False)
+        frame(axes)
+    legend = [
+        *(
+            Line2D([], [], color=colour, marker=marker, label=variant)
+            for (variant, _), colour, marker in zip(variants, cycle(COLOURS), cycle(MARKERS), strict=False)
+        ),
+        Patch(color=COLOURS[1], alpha=PALE, linewidth=0, label="95 % interval over the test images"),
+        Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="the most that chance may give, after scaling"),
+    ]
+    figure.legend(handles=legend, loc="outside lower center", ncols=3, frameon=False, **TEXT)
+    return figure
+
+
+def systems_figure(table: pd.DataFrame) -> Figure:
+    """A mark per system (`setting`) and variant, at its accuracy and its seconds of training.
+
+    `scratch` is a system of its own, whatever it was trained beside.
+    """
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    axes = figure.subplots()
+    names = table["setting"].str.replace("_", " ").mask(table["variant"] == "scratch", "light network")
+    systems = table.groupby([names, "train_images"], sort=False)
+    markers = dict(zip(table["variant"].unique(), cycle(MARKERS), strict=False))
+    for ((name, images), system), colour in zip(systems, cycle((*COLOURS, "#56B4E9", "#D55E00")), strict=False):
+        axes.plot(
+            system["train_seconds"], system["accuracy"], color=colour, linewidth=1, label=f"{name}, {images:,} images"
+        )
+        for _, row in system.iterrows():
+            bounds = [[row["accuracy"] - row["accuracy_low"]], [row["accuracy_high"] - row["accuracy"]]]
+            place, marker = (row["train_seconds"], row["accuracy"]), markers[row["variant"]]
+            axes.errorbar(*place, bounds, color=colour, marker=marker, markersize=7)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("seconds of training", **TEXT)
+    axes.set_title("What does each depth of each system cost, and bring?\naccuracy", fontsize=11)
+    frame(axes)
+    shapes = [
+        Line2D([], [], color=GREY, linestyle="none", marker=marker, label=name) for name, marker in markers.items()
+    ]
+    lines, _ = axes.get_legend_handles_labels()
+    figure.legend(handles=[*lines, *shapes], loc="outside lower center", ncols=3, frameon=False, **TEXT)
+    return figure
+
+
+def frame(axes: Axes) -> None:
+    axes.tick_params(labelsize=8)
+    axes.grid(color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {  # by study
+    "augmentation": augmentation_figure,
+    "data_size": data_size_figure,
+    "systems": systems_figure,
+}

@@ -1,0 +1,199 @@
+"""Running a study's queue: each experiment in a temporary copy of the project, named by what decides its results."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from dvc.api import DVCFileSystem
+from dvc.dependency import ParamsDependency
+from dvc.repo import Repo
+
+from experiments.environment import experiment_environment
+from experiments.figures import FIGURES
+from experiments.studies import Experiment, Settings, Study
+from experiments.systems_table import systems_table
+from study.pipeline.files import read_table, write_table
+from study.pipeline.params import Refusal, read_params
+from study.pipeline.stage import Ended
+from study.reporting.figures import save_png
+from study.reporting.summary import summarise
+
+RESULTS = Path("experiments/results")
+LOGS = Path("runs/experiments")
+
+
+def run_study(root: Path, name: str, study: Study) -> list[str]:
+    """Run what has not finished yet, then write the table and the figure. Returns the experiments that failed.
+
+    Raises Refusal when what a finished one measured has been dropped from DVC's cache.
+    """
+    queue = study.experiments(name)
+    done = finished(root)
+    waiting = len({identity(root, experiment, study.targets(experiment.setting)) for experiment in queue} - set(done))
+    print(f"{name}: {len(queue)} experiments, {len(queue) - waiting} of them finished before", flush=True)
+    start, ran = time.monotonic(), 0
+    rows: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for place, experiment in enumerate(queue, 1):
+        targets = study.targets(experiment.setting)
+        asked = identity(root, experiment, targets)  # anew: the code may have been changed since the queue began
+        if asked not in done:
+            left = f", about {(time.monotonic() - start) / ran * (waiting - ran) / 60:.0f} min left" if ran else ""
+            print(f"{place:>2} of {len(queue)}: {asked}{left} ... ", end="", flush=True)
+            began = time.monotonic()
+            log = run_experiment(root, asked, experiment.changes, targets)
+            ran += 1
+            done = finished(root)
+            if asked not in done:
+                print(f"failed: {last_words(log)} (all of it in {log})", flush=True)
+                failed.append(asked)
+                continue
+            print(f"{time.monotonic() - began:.0f} s", flush=True)
+        params = changed(read_params(root / "params.yaml"), experiment.changes)
+        facts = {"setting": experiment.setting, "seed": experiment.seed, "train_images": params["data"]["train"]}
+        try:
+            rows += [facts | row for row in measured(root, done[asked], study.variants_of(experiment.setting))]
+        except FileNotFoundError:
+            way_out = f"`dvc exp remove {asked}`, then run this again"
+            raise Refusal(f"what {asked} measured is no longer in DVC's cache: {way_out}") from None
+    if rows:
+        write_results(root, name, study, pd.DataFrame(rows))
+    return failed
+
+
+def write_results(root: Path, name: str, study: Study, table: pd.DataFrame) -> None:
+    """The table as CSV, as a figure, and for the systems as a page."""
+    folder = root / RESULTS
+    write_table(folder / f"{name}.csv", table)
+    save_png(FIGURES[name](table), folder / f"{name}.png")
+    if name == "systems":
+        (folder / "systems.md").write_text(systems_table(table, study.commands()), encoding="utf-8")
+    print(f"{name}: {RESULTS}/{name}.csv and {name}.png", flush=True)
+
+
+def finished(root: Path) -> dict[str, str]:
+    """The commit of each finished experiment that DVC keeps, by name, whichever commit it started from."""
+    lines = subprocess.check_output(
+        ["git", "for-each-ref", "--format=%(objectname) %(refname:lstrip=4)", "refs/exps"], cwd=root, text=True
+    ).splitlines()
+    return {name: commit for commit, name in (line.split(" ", 1) for line in lines) if name}
+
+
+def identity(root: Path, experiment: Experiment, targets: Iterable[str]) -> str:
+    """The experiment's name: its label and a digest of all that decides what `targets` measure.
+
+    That is the commands, code and parameters of these stages and of all before them, as dvc.yaml declares them.
+    """
+    with Repo(root) as repo:
+        found = (repo.stage.collect(f"{root / 'dvc.yaml'}:{target}", with_deps=True) for target in targets)
+        stages = {stage.name: stage for closure in found for stage in closure}
+        made = [Path(out.def_path) for stage in stages.values() for out in stage.outs]
+        stages.pop("check_params", None)  # what it reads is all of params.yaml; what it writes never differs
+        commands = {name: stage.cmd for name, stage in stages.items()}
+        keys: set[str] = set()
+        sources: dict[str, str] = {}
+        for dep in (dep for stage in stages.values() for dep in stage.deps):
+            if isinstance(dep, ParamsDependency):
+                keys.update(dep.params)
+            elif dep.def_path not in sources and not any(Path(dep.def_path).is_relative_to(out) for out in made):
+                sources[dep.def_path] = dep.get_hash().value
+    asked = changed(read_params(root / "params.yaml"), experiment.changes)
+    parts = [commands, sources, {key: value_at(asked, key) for key in keys}]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return f"{experiment.label}-{digest[:8]}"
+
+
+def changed(params: dict[str, Any], changes: Settings) -> dict[str, Any]:
+    """A copy of the parameters with these changes."""
+    params = json.loads(json.dumps(params))
+    for key, value in changes.items():
+        *parents, leaf = key.split(".")
+        block = params
+        for parent in parents:
+            block = block.setdefault(parent, {})
+        block[leaf] = value
+    return params
+
+
+def value_at(params: Any, key: str) -> Any:
+    for part in key.split("."):
+        params = params.get(part, {})
+    return params
+
+
+def run_experiment(root: Path, name: str, changes: Settings, targets: Iterable[str]) -> Path:
+    """Returns the log. An experiment that fails, or is interrupted, leaves nothing but the stages that it finished."""
+    log = root / LOGS / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = ["dvc", "exp", "run", "--temp", "--name", name]
+    for key, value in changes.items():
+        command += ["--set-param", f"{key}={json.dumps(value)}"]
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [*command, *targets],
+            cwd=root,
+            env=experiment_environment(root.resolve()),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            process.wait()
+        except Ended:
+            os.killpg(process.pid, signal.SIGINT)  # what DVC cleans up after, unlike SIGTERM
+            process.wait()
+            raise
+    return log
+
+
+def last_words(log: Path) -> str:
+    """The last line that says why; after it, DVC says which stage failed."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith("ERROR: failed to reproduce")]
+    return (said or ["it printed nothing"])[-1]
+
+
+def measured(root: Path, commit: str, variants: Sequence[str]) -> list[dict[str, Any]]:
+    """A row per variant, of what the experiment with this commit measured.
+
+    Raises FileNotFoundError when DVC's cache no longer holds it.
+    """
+    files = DVCFileSystem(str(root), rev=commit)
+
+    def read_json(path: str) -> Any:
+        return json.loads(files.read_text(f"results/{path}"))
+
+    def read_conditions(variant: str) -> pd.DataFrame:
+        with files.open(f"results/corruption/{variant}/conditions.csv", mode="r", encoding="utf-8") as file:
+            return read_table(file)
+
+    calibration = {variant: read_json(f"calibration/{variant}/metrics.json") for variant in variants}
+    costs = {variant: read_json(f"training/{variant}/cost.json") for variant in variants}
+    training = {"features": read_json("training/features.json"), **costs}
+    corruption = pd.concat([read_conditions(variant) for variant in variants], ignore_index=True)
+    rows = []
+    for variant, summary in summarise(calibration, corruption, training).items():
+        interval, null = calibration[variant]["intervals"]["accuracy"], calibration[variant]["after"]["null"]["ece"]
+        figures = {
+            "accuracy": summary["accuracy"],
+            "accuracy_low": interval["low"],
+            "accuracy_high": interval["high"],
+            "ece_before": summary["ece_before"],
+            "ece_after": summary["ece_after"],
+            "ece_null_upper": null["upper"],
+            "corrupted_accuracy": summary["corrupted_accuracy"],
+            "corrupted_ece_after": summary["corrupted_ece_after"],
+        }
+        rows.append(
+            {"variant": variant}
+            | {name: round(value, 4) for name, value in figures.items()}
+            | {"train_seconds": round(summary["train_seconds"], 1)}
+        )
+    return rows

@@ -1,0 +1,151 @@
+"""The studies, as data: queues of experiments, each a setting of params.yaml with a seed."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from study.pipeline.variants import VARIANTS
+
+Settings = Mapping[str, Any]  # values by their place in params.yaml: {"train.full.augment.mixup": 0.2}
+
+
+class Experiment(NamedTuple):
+    label: str
+    setting: str
+    seed: int
+    changes: Settings
+
+
+class Study(NamedTuple):
+    """A queue: every setting with the seeds 0, 1, ... below its number of them."""
+
+    variants: tuple[str, ...]  # whose measurements become rows
+    shared: Settings
+    settings: Mapping[str, tuple[int, Settings]]  # by name: the number of seeds, and what it changes besides `shared`
+    own: Mapping[str, tuple[str, ...]] = {}  # the variants of a setting that has others
+    published: tuple[str, ...] = ()  # stages that run besides, of the variant that is published
+
+    def variants_of(self, setting: str) -> tuple[str, ...]:
+        return self.own.get(setting, self.variants)
+
+    def targets(self, setting: str) -> list[str]:
+        """The stages that an experiment with this setting has to run, with all before them."""
+        variants = self.variants_of(setting)
+        measured = [f"{stage}@{variant}" for variant in variants for stage in ("calibrate", "corrupt_eval")]
+        return [*measured, *self.published]
+
+    def experiments(self, name: str) -> list[Experiment]:
+        """The queue. name: the study's."""
+        return [
+            Experiment(
+                f"{name}-{setting}-{seed}",
+                setting,
+                seed,
+                {**self.shared, **changes, "data.seed": seed, "train.common.seed": seed, "train.scratch.seed": seed},
+            )
+            for setting, (seeds, changes) in self.settings.items()
+            for seed in range(seeds)
+        ]
+
+    def commands(self) -> dict[str, str]:
+        """By setting, what runs the whole study with it."""
+        return {setting: command(changes) for setting, (_, changes) in self.settings.items()}
+
+
+def command(changes: Settings) -> str:
+    """The command for the whole study with these changes.
+
+    >>> command({"data.train": 8000, "backbone.head.hidden": [256]})
+    "dvc exp run -S data.train=8000 -S 'backbone.head.hidden=[256]'"
+    """
+    settings = (shlex.quote(f"{key}={json.dumps(value)}".replace('"', "")) for key, value in changes.items())
+    return " ".join(["dvc exp run", *(f"-S {setting}" for setting in settings)]) if changes else "dvc repro"
+
+
+def _augment(**changes: bool | float) -> tuple[int, Settings]:
+    return 2, {f"train.full.augment.{name}": value for name, value in changes.items()}
+
+
+def _images(count: int, probe: int, fc: int, layer4: int, full: int, scratch: int) -> tuple[int, Settings]:
+    """So many images, and the epochs of each training: the fewer images, the more, so that they are learned too."""
+    return 1, {
+        "data.train": count,
+        "data.val": 1000,
+        "train.common.probe.epochs": probe,
+        "train.fc.epochs": fc,
+        "train.layer4.epochs": layer4,
+        "train.full.epochs": full,
+        "train.scratch.epochs": scratch,
+    }
+
+
+def _untrained(backbone: str, freeze: str, hidden: list[int], image_size: int, train: int) -> Settings:
+    """A backbone from random weights: torchvision's are a download, which not every machine can make."""
+    return {
+        "freeze": freeze,
+        "backbone.name": backbone,
+        "backbone.weights": "none",
+        "backbone.head.hidden": hidden,
+        "data.train": train,
+        "data.val": 1000,
+        "train.common.image_size": image_size,
+        "train.common.views": 2,
+        "gradcam.layer": "layer2",
+    }
+
+
+CORRUPTED = {  # one corruption of each of the benchmark's four kinds
+    "corrupt_eval.corruptions": ["gaussian_noise", "motion_blur", "fog", "jpeg_compression"],
+    "corrupt_eval.images": 300,
+}
+STUDIES = {
+    "augmentation": Study(
+        ("full",),
+        {
+            **CORRUPTED,
+            "data.train": 1000,
+            "data.val": 1000,
+            "train.common.views": 1,  # the head starts from the plain images
+            "train.common.batch_size": 64,
+            "train.common.probe.epochs": 30,
+            "train.full.epochs": 10,
+        },
+        {
+            "none": _augment(crop_flip=False),
+            "crop_flip": _augment(crop_flip=True),
+            "plus_randaugment": _augment(crop_flip=True, randaugment=True),
+            "plus_cutout": _augment(crop_flip=True, cutout=True),
+            "plus_mixup": _augment(crop_flip=True, mixup=0.2),
+            "plus_cutmix": _augment(crop_flip=True, cutmix=1.0),
+            "all": _augment(crop_flip=True, randaugment=True, cutout=True, mixup=0.2, cutmix=1.0),
+        },
+    ),
+    "data_size": Study(
+        VARIANTS,
+        CORRUPTED,
+        {
+            "1k": _images(1000, probe=40, fc=100, layer4=20, full=16, scratch=35),
+            "2k": _images(2000, probe=30, fc=80, layer4=16, full=10, scratch=25),
+            "5k": _images(5000, probe=20, fc=60, layer4=12, full=6, scratch=16),
+            "10k": _images(10000, probe=10, fc=40, layer4=8, full=4, scratch=12),
+            "45k": (1, {}),  # as committed: its trainings come from the run cache
+        },
+    ),
+    "systems": Study(
+        ("fc", "layer4"),
+        {**CORRUPTED, "gradcam.faithfulness_images": 20},
+        {
+            "resnet18": (1, {}),
+            "resnet50_native": (
+                1,
+                {**_untrained("resnet50", "full", [128, 64], image_size=32, train=10000), "train.full.epochs": 10},
+            ),
+            "resnet50_upsampled": (1, _untrained("resnet50", "layer4", [256], image_size=96, train=8000)),
+            "mobilenet_v2": (1, _untrained("mobilenet_v2", "layer4", [512], image_size=64, train=10000)),
+            "mobilenet_v3_small": (1, _untrained("mobilenet_v3_small", "layer4", [512], image_size=64, train=10000)),
+        },
+        own={"resnet18": VARIANTS, "resnet50_native": ("full",), "resnet50_upsampled": ("layer4",)},  # their sources'
+        published=("gradcam", "export"),
+    ),
+}

@@ -1,0 +1,84 @@
+"""The systems that this project was modelled on, as its own parameters make them, beside their sources' figures."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+from study.reporting.formats import fixed, percent, seconds
+from study.reporting.results_table import LEARNS
+
+HEADINGS = (
+    "variant",
+    "what learns",
+    "accuracy in the source",
+    "accuracy here",
+    "ECE before",
+    "ECE after",
+    "corrupted accuracy",
+    "training",
+)
+ALIGN = ("---", "---", "---", *["---:"] * 5)
+HEAD = """# The sources' systems, reproduced
+
+`python -m experiments systems` wrote this page: what each system measured on CIFAR-10, beside its source's figures. The
+ResNet-18 starts from this project's own Tiny ImageNet weights. The others start from random ones, because torchvision's
+are a download: their frozen layers have learned nothing, and their accuracy cannot match a source's with ImageNet
+weights. `backbone.weights=imagenet` in the commands downloads those. Accuracy has its 95 % interval over the test
+images; corrupted accuracy is over four corruptions of 300 of them.
+"""
+
+
+class System(NamedTuple):
+    title: str
+    source: Mapping[str, str]  # what its source says of a variant, in the source's words and digits
+
+
+SYSTEMS = {
+    "resnet18": System(
+        "ResNet-18 at three depths, and a light network from random weights: the settings of the committed study",
+        {
+            "fc": "82 to 85 %, a placeholder, from ImageNet weights",
+            "layer4": "88 to 91 %, a placeholder, from ImageNet weights",
+            "full": "93 to 95 %, a placeholder, from ImageNet weights",
+        },
+    ),
+    "resnet50_native": System(
+        "ResNet-50 at the images' own 32 pixels, in two phases, with a head of 128 and 64 units, on 10,000 images",
+        {"full": "92 %, from ImageNet weights"},
+    ),
+    "resnet50_upsampled": System(
+        "ResNet-50 on upsampled images, its last block unfrozen, with a head of 256 units and dropout, on 8,000 images",
+        {"layer4": "48.6 % after 68 minutes at 224 pixels on a Quadro T1000"},
+    ),
+    "mobilenet_v2": System("MobileNetV2, frozen and partly unfrozen, on 10,000 images", {}),
+    "mobilenet_v3_small": System("MobileNetV3-Small, frozen and partly unfrozen, on 10,000 images", {}),
+}
+
+
+def systems_table(table: pd.DataFrame, commands: Mapping[str, str]) -> str:
+    """A Markdown page with a table for each system.
+
+    table: as `measured` has it, the system as `setting`; commands: what runs each system as an experiment.
+    """
+    parts = [HEAD]
+    for name, system in SYSTEMS.items():
+        cells = [_cells(row, system) for _, row in table[table["setting"] == name].iterrows()]
+        if cells:
+            parts.append(f"### {system.title}\n`{commands[name]}`\n")
+            parts.append("\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, ALIGN, *cells)) + "\n")
+    return "\n".join(parts)
+
+
+def _cells(row: pd.Series, system: System) -> tuple[str, ...]:
+    low, high = (percent(row[bound]).removesuffix(" %") for bound in ("accuracy_low", "accuracy_high"))
+    return (
+        f"`{row['variant']}`",
+        LEARNS[row["variant"]],
+        system.source.get(row["variant"], "none given"),
+        f"{percent(row['accuracy'])} ({low} to {high})",
+        fixed(row["ece_before"]),
+        fixed(row["ece_after"]),
+        percent(row["corrupted_accuracy"]),
+        seconds(row["train_seconds"]),
+    )
