@@ -11,10 +11,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.plan import SIZES, Plan
-from benchmarks.project import work_folder
-from benchmarks.results import write_results
-from stages.common.params import Refusal
+from benchmarks.programs.inputs import work_folder
+from benchmarks.programs.plan import SIZES, Plan
+from benchmarks.reporting.page import write_results
+from study.pipeline.params import Refusal
 
 PROGRAMS = {  # what each writes
     "serving": ("serving.csv", "serving_quality.csv"),
@@ -39,7 +39,7 @@ def main(arguments: list[str], project: Path) -> None:
             if asked.fresh:
                 for name in PROGRAMS[program]:
                     (folder / name).unlink(missing_ok=True)
-            import_module(f"benchmarks.{program}").run(project, folder, plan)
+            import_module(f"benchmarks.programs.{program}").run(project, folder, plan)
             write_results(folder)
     except Refusal as fault:
         sys.exit(f"benchmarks: {fault}")

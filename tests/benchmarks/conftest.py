@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gemm
-from benchmarks.plan import Plan
+from benchmarks.measuring import matrix_product
+from benchmarks.programs.plan import Plan
 from tests.test_dvc_yaml import ROOT
 
 
@@ -25,5 +25,5 @@ def project(tmp_path) -> Path:
 @pytest.fixture
 def here(monkeypatch):
     """A stand-in for `apart` that calls the function in this process; matrix products are small."""
-    monkeypatch.setattr(gemm, "SIDE", {"cpu": 64, "cuda": 64})
+    monkeypatch.setattr(matrix_product, "MATRIX_SIDE", {"cpu": 64, "cuda": 64})
     return lambda function, *args: function(*args)

@@ -1,0 +1,35 @@
+"""A CSV that has every measurement as soon as it is made: a stop loses nothing, and the next start carries on."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from study.pipeline.files import read_table
+from study.pipeline.params import Refusal
+
+
+class Table:
+    """The rows of a CSV. A row is a measurement; some of its columns name it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows = read_table(path) if path.exists() else pd.DataFrame()
+
+    def has(self, **names: Any) -> bool:
+        """Whether a measurement with these names is there."""
+        if not names.keys() <= set(self.rows.columns):
+            return False
+        return bool((self.rows[list(names)] == pd.Series(names)).all(axis=1).any())
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a measurement to the file, under a header if it is the first.
+
+        Raises Refusal when the file has other columns, as one that an older version of the program wrote.
+        """
+        if len(self.rows) and list(self.rows.columns) != list(row):
+            raise Refusal(f"{self._path} has other columns than this program writes: remove it, or give --fresh")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        first = not len(self.rows)
+        pd.DataFrame([row]).to_csv(self._path, mode="a", header=first, index=False, lineterminator="\n")
+        self.rows = read_table(self._path)

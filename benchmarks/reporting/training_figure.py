@@ -1,0 +1,67 @@
+"""The picture of training at equal accuracy: validation accuracy over seconds of training, a panel for each depth."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+
+from benchmarks.measuring.curve import GUESSING, Curve, from_text, started
+from study.reporting.figures import COLOURS, GREY, MARKERS, TEXT
+
+NAMES = {"ours": "ours", "tutorial": "PyTorch's tutorial", "with_fastai": "fastai", "with_lightning": "Lightning"}
+
+
+def training_figure(rows: pd.DataFrame) -> Figure:
+    """rows: image_size, run, depth, contender, curve, and seconds of the rows of the features."""
+    sizes = sorted(rows["image_size"].unique())
+    trained = rows[rows["depth"] != "features"]
+    depths = trained["depth"].unique()
+    features = rows[rows["depth"] == "features"].set_index(["image_size", "run"])["seconds"]
+    figure = Figure(figsize=(3.1 * len(depths) + 0.3, 3 * len(sizes) + 0.7), layout="constrained")
+    panels = figure.subplots(len(sizes), len(depths), sharex="row", sharey=True, squeeze=False)
+    for line, size in zip(panels, sizes, strict=True):
+        for axes, depth in zip(line, depths, strict=True):
+            here = trained[(trained["image_size"] == size) & (trained["depth"] == depth)]
+            axes.set_visible(len(here) > 0)
+            for row in here.itertuples():
+                curve = from_text(row.curve)
+                if row.contender == "ours":
+                    draw(axes, "ours", curve, linestyle=":", markerfacecolor="white")
+                    curve = started(curve, features[size, row.run], GUESSING)[1:]
+                draw(axes, row.contender, curve)
+            frame(axes)
+            axes.set_title(f"{depth}, {size} px", fontsize=11)
+        line[0].set_ylabel("validation accuracy", **TEXT)
+    for axes in panels[-1]:
+        axes.set_xlabel("seconds of training", **TEXT)
+    figure.legend(handles=legend(), loc="outside lower center", ncols=5, frameon=False, **TEXT)
+    return figure
+
+
+def style(contender: str) -> dict[str, Any]:
+    place = list(NAMES).index(contender)
+    return {"color": COLOURS[place], "marker": MARKERS[place]}
+
+
+def draw(axes: Axes, contender: str, curve: Curve, **how: str) -> None:
+    seconds, accuracy = zip(*curve, strict=True)
+    axes.plot(seconds, accuracy, markersize=4, linewidth=1.2, **style(contender), **how)
+
+
+def frame(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.tick_params(labelsize=8)
+    axes.grid(color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def legend() -> list[Line2D]:
+    lines = [Line2D([], [], label=name, **style(contender)) for contender, name in NAMES.items()]
+    cached = Line2D([], [], color=GREY, linestyle=":", marker="o", markerfacecolor="white", label="features cached")
+    return [*lines, cached]
