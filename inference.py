@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import onnxruntime
 
-from stages.common.image_files import InputError, find_pictures, read_bytes, read_image, reason
+from study.sources.image_files import InputError, find_pictures, read_bytes, read_image, reason
 
 if TYPE_CHECKING:
-    from stages.common.explanation import Explainer
+    from study.publishing.explanation import Explainer
 
 MODEL = Path(__file__).parent / "models/model.onnx"
 STDIN = "-"
@@ -126,7 +126,7 @@ def main() -> int:
     try:
         model = load_model(options.model)
         if options.explain:
-            from stages.common.explanation import Explainer  # only here, because it imports torch
+            from study.publishing.explanation import Explainer  # only here, because it imports torch
 
             explainer = Explainer(options.explain, options.model.parent, model.metadata)
     except InputError as fault:

@@ -7,11 +7,10 @@ again writes over that run. Without REV it is the last commit; `dvc exp save --n
 that are not committed.
 
 MLflow's runs go to runs/mlflow.db and runs/mlruns, unless MLFLOW_TRACKING_URI is set; those of Weights & Biases to
-runs/wandb, offline unless WANDB_MODE is set. Needs `pip install -r requirements-track.txt`.
+runs/wandb, offline unless WANDB_MODE is set. Needs `pip install -r requirements/track.txt`.
 """
 
 import argparse
-import csv
 import os
 import shutil
 import sys
@@ -25,9 +24,11 @@ from dvc.api import DVCFileSystem, metrics_show, params_show
 from dvc.exceptions import DvcException
 from dvc.scm import RevError
 
+from study.pipeline.files import read_table
+
 NAME = "cifar10-transfer-study"
 RUNS = Path("runs")
-CURVES = "plots/learning_curves.csv"
+CURVES = "plots/report/learning_curves.csv"
 FILES = ("plots/**/*.png", "models/model.onnx", "MODEL_CARD.md", "report.html")
 
 
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("rev", nargs="*", default=["HEAD"], help="commits or experiments; default: the last commit")
     arguments = parser.parse_args()
     if find_spec(arguments.to) is None:
-        sys.exit(f"track: {arguments.to} is not installed: pip install -r requirements-track.txt")
+        sys.exit(f"track: {arguments.to} is not installed: pip install -r requirements/track.txt")
     for revision in [read(rev) for rev in arguments.rev]:
         files, next_step = SENDERS[arguments.to](revision)
         print(
@@ -101,14 +102,14 @@ def read(rev: str) -> Revision:
 
 
 def read_curves(files: DVCFileSystem) -> dict[str, dict[int, float]]:
-    curves: dict[str, dict[int, float]] = {}
+    """By name, `full/val_accuracy`, say, and epoch."""
     with files.open(CURVES, mode="r", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            variant, epoch = row.pop("variant"), int(row.pop("epoch"))
-            del row["phase"]
-            for key, value in row.items():
-                curves.setdefault(f"{variant}/{key}", {})[epoch] = float(value)
-    return curves
+        table = read_table(file).drop(columns="phase").set_index("epoch")
+    return {
+        f"{variant}/{name}": {int(epoch): float(value) for epoch, value in curve.items()}
+        for variant, curves in table.groupby("variant", sort=False)
+        for name, curve in curves.drop(columns="variant").items()
+    }
 
 
 def flat(tree: dict[str, Any], separator: str) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def flat(tree: dict[str, Any], separator: str) -> dict[str, Any]:
     >>> flat({"full": {"accuracy": 0.9}, "freeze": "full"}, "/")
     {'full/accuracy': 0.9, 'freeze': 'full'}
     """
-    leaves = {}
+    leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
             leaves |= {f"{key}{separator}{below}": leaf for below, leaf in flat(value, separator).items()}

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from stages.common.params import Refusal
+from study.pipeline.params import Refusal
 
 WARMUP = 0.05  # share of a cycle in which the learning rate rises
 

@@ -16,10 +16,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from stages.common.datasets import class_names, load_split
-from stages.common.model import Classifier, Head, load_backbone
-from stages.common.params import Refusal
-from stages.common.predict import predict
+from study.data.splits import class_names, load_split
+from study.networks.classifier import Classifier, Head, load_backbone
+from study.networks.inference import predict
+from study.pipeline.params import Refusal
 
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)  # inverse weights of the L2 penalty, of which val chooses one
 

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from stages.common.params import Refusal
-from stages.common.torchvision_shim import torchvision
+from study.pipeline.params import Refusal
+from study.pipeline.torchvision_shim import torchvision
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"

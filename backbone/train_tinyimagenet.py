@@ -23,12 +23,12 @@ from tqdm import tqdm
 from backbone import augment, cycles, tiny_imagenet
 from backbone.cycles import Epoch, plan
 from backbone.tiny_imagenet import Split, TinyImageNet
-from stages.common import model as model_module
-from stages.common.device import autocast, device, has_native_bf16
-from stages.common.metrics import accuracy
-from stages.common.model import PIXEL_MEAN, PIXEL_STD, Classifier, Head
-from stages.common.params import Block, Refusal
-from stages.common.predict import predict
+from study.evaluation.scores import accuracy
+from study.networks import classifier as model_module
+from study.networks.classifier import PIXEL_MEAN, PIXEL_STD, Classifier, Head
+from study.networks.device import autocast, device, has_native_bf16
+from study.networks.inference import predict
+from study.pipeline.params import Block, Refusal
 
 CACHE = Path(".cache/backbone")
 

@@ -37,16 +37,16 @@ INPUTS = 4  # times as many of the tests' inputs as there are disturbances
 Fault = Callable[[Study, Path, int], Outcome]
 
 
-def rerun(*names: str) -> Fault:
-    """Faults that tests try: the same tests with `times` as many inputs, and other ones.
+def rerun(*arguments: str) -> Fault:
+    """The fault that these tests try, with INPUTS * `times` as many inputs, and other ones. arguments: pytest's.
 
-    What became of their inputs they say with pytest's record_property; else each test counts as one.
+    Tests tell with record_property what became of their inputs; else each test counts as one.
     """
 
     def run(study: Study, folder: Path, times: int) -> Outcome:
         report = folder / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", "-o", "junit_family=xunit1"]
-        command += [f"--basetemp={folder / 'tests'}", "-p", "no:cacheprovider", *names]
+        command += [f"--basetemp={folder / 'tests'}", "-p", "no:cacheprovider", *arguments]
         environment = os.environ | {"FAULT_TIMES": str(INPUTS * times), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
         if not report.exists():  # a crash
@@ -54,17 +54,25 @@ def rerun(*names: str) -> Fault:
         tree = ElementTree.parse(report)
         cases = list(tree.iter("testcase"))
         wrong = [case.get("name", "") for case in cases if {"failure", "error"} & {part.tag for part in case}]
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for told in tree.iter("property"):
             if not told.get("name", "").startswith("hypothesis"):  # which tells statistics of its own
-                counts[told.get("name")] += int(told.get("value", 0))
+                counts[told.get("name", "")] += int(told.get("value", 0))
         counts = counts or Counter({"as they should": len(cases) - len(wrong)})
         return Outcome(counts.total(), counts, wrong)
 
     return run
 
 
-FAULTS = {
+TESTED = {  # faults that tests try, and the arguments that have pytest run those
+    "params.yaml changed, torn or made up": ("tests/test_fuzz_params.py",),
+    "mutated PNG, JPEG, GIF, WebP, TIFF and BMP": ("tests/test_inference.py", "-k", "mutated"),
+    "files that are no pictures, and bombs": ("tests/test_inference.py", "-k", "cannot_be_read or without_end"),
+    "CIFAR-10's pickles and archive damaged, swapped, tampered with": ("tests/sources/test_cifar10.py",),
+    "a server that stalls, cuts off, lies or sends another file": ("tests/sources/test_fetch.py",),
+    "a remote storage with a damaged file": ("tests/test_remote.py",),
+}
+FAULTS: dict[str, Fault] = {
     "kill -9 of a stage's script": partial(i.disturb, i.kill_script),
     "kill -9 of dvc alone": partial(i.disturb, i.kill_dvc),
     "kill -9 of the whole process group": partial(i.disturb, i.kill_group),
@@ -75,12 +83,7 @@ FAULTS = {
     "files that may not be read, folders that may not be written": s.forbidden,
     "a clock set back or forward (the times of all files moved)": s.clock_moved,
     "two clones at work on one DVC cache": s.shared_cache,
-    "params.yaml changed, torn or made up": rerun("tests/test_fuzz_params.py"),
-    "mutated PNG, JPEG, GIF, WebP, TIFF and BMP": rerun("tests/test_inference.py", "-k", "mutated"),
-    "files that are no pictures, and bombs": rerun("tests/test_inference.py", "-k", "cannot_be_read or without_end"),
-    "CIFAR-10's pickles and archive damaged, swapped, tampered with": rerun("tests/common/test_sources.py"),
-    "a server that stalls, cuts off, lies or sends another file": rerun("tests/common/test_fetch.py"),
-    "a remote storage with a damaged file": rerun("tests/test_remote.py"),
+    **{name: rerun(*arguments) for name, arguments in TESTED.items()},
 }
 
 

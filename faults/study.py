@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
+from study.pipeline.params import read_params
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -31,7 +31,7 @@ SMALL = {
 EPOCHS = 5  # of every training
 OUTPUTS = ("data", "models", "results", "metrics", "plots")  # beside them MODEL_CARD.md and report.html, with seconds
 IDENTITY = ("-c", "user.name=Faults", "-c", "user.email=faults@example.org")
-REFUSED = "is at it already"  # a script's word to a second one
+REFUSED = "holds this stage"  # a script's word to a second one
 RWLOCK = "Unable to read RWLock-file"  # dvc's, when it was killed while it wrote that file
 LAST = 500  # characters of what a failed run printed
 PATIENCE = 1800  # seconds after which a study hangs
@@ -49,7 +49,7 @@ class Outcome:
 class Repro(NamedTuple):
     """`dvc repro` at work, the leader of a process group of its own, and what it and its scripts print."""
 
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     log: Path
 
     def end(self) -> tuple[int, str]:
@@ -111,15 +111,15 @@ def clone(folder: Path) -> None:
         if (ROOT / name).exists() and name != "dvc.lock" and not name.startswith(("metrics/", "plots/")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    params = YAML(typ="safe", pure=True).load(folder / "params.yaml")
+    params = read_params(folder / "params.yaml")
     for key, values in SMALL.items():
         block = params
         for part in key.split("."):
             block = block[part]
         block |= values
-    for recipe in (params["train"]["common"]["probe"], *params["train"].values()):
-        if "epochs" in recipe:
-            recipe["epochs"] = EPOCHS
+    for phase in (params["train"]["common"]["probe"], *params["train"].values()):
+        if "epochs" in phase:
+            phase["epochs"] = EPOCHS
     (folder / "params.yaml").write_text(json.dumps(params, indent=2))
     for command in (["init"], ["add", "--all"], [*IDENTITY, "commit", "--message", "Start"]):
         subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from faults import interruptions
-from faults.__main__ import FAULTS, RESULTS, rerun, table
-from faults.study import Outcome, contents, damaged, prepare
+from faults.__main__ import FAULTS, RESULTS, TESTED, rerun, table
+from faults.study import ROOT, Outcome, contents, damaged, prepare
 
 CAREFUL = """\
 import pathlib, time
@@ -70,18 +70,18 @@ def test_a_file_of_the_cache_that_is_not_what_its_name_says_is_found(study):
 
 def test_contents_differ_with_every_output_but_not_with_the_seconds(tmp_path):
     def leave(seconds, parameters):
-        (tmp_path / "results/training").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "results/training/fc").mkdir(parents=True, exist_ok=True)
         cost = {"train_seconds": seconds, "epoch_seconds": [seconds], "of": {"parameters": parameters}}
-        (tmp_path / "results/training/fc.json").write_text(json.dumps(cost))
-        (tmp_path / "results/training/fc.csv").write_text("epoch\n1\n")
+        (tmp_path / "results/training/fc/cost.json").write_text(json.dumps(cost))
+        (tmp_path / "results/training/fc/curve.csv").write_text("epoch\n1\n")
         return contents(tmp_path)
 
     first = leave(1.5, 10)
-    assert set(first) == {"results/training/fc.json", "results/training/fc.csv"}
+    assert set(first) == {"results/training/fc/cost.json", "results/training/fc/curve.csv"}
     assert leave(2.5, 10) == first
     other = leave(1.5, 11)
-    assert other["results/training/fc.json"] != first["results/training/fc.json"]
-    assert other["results/training/fc.csv"] == first["results/training/fc.csv"]
+    assert other["results/training/fc/cost.json"] != first["results/training/fc/cost.json"]
+    assert other["results/training/fc/curve.csv"] == first["results/training/fc/curve.csv"]
 
 
 def test_tests_tell_what_became_of_their_inputs_and_which_failed(tmp_path):
@@ -98,6 +98,10 @@ def test_bad(record_property):
 """)
     outcome = rerun(str(path))(None, tmp_path, 2)
     assert outcome == Outcome(81, Counter(refused=81), ["test_bad"])
+
+
+def test_the_tests_that_try_a_fault_exist():
+    assert [path for path, *_ in TESTED.values() if not (ROOT / path).exists()] == []
 
 
 def test_the_table_has_a_line_for_each_fault():

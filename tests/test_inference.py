@@ -16,9 +16,9 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 import inference
-from stages.common import image_files
-from stages.common.image_files import read_image
-from stages.common.model import save_classifier
+from study.networks.classifier import save_classifier
+from study.sources import image_files
+from study.sources.image_files import read_image
 
 CLASSES = ["red", "green", "blue"]
 SIZE = (32, 32)
@@ -377,7 +377,7 @@ def test_a_wrong_command_line_is_refused_with_its_usage(classify, capfd, argumen
 
 
 def test_explain_without_its_libraries_is_one_line(classify, photo, model_file, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "stages.common.explanation", None)
+    monkeypatch.setitem(sys.modules, "study.publishing.explanation", None)
     status, out, errors = classify("--image", photo, "--model", model_file, "--explain", tmp_path / "why")
     assert (status, out) == (1, "")
     assert errors.startswith("inference.py: --explain needs what requirements.txt lists (") and errors.count("\n") == 1

@@ -15,12 +15,19 @@ from tests.test_dvc_yaml import ROOT
 NEVER_IMPORTED = {
     "flask": "what moto's server answers with",
     "flask-cors": "what moto's server answers with",
+    "mypy": "the command",
     "onnxscript": "what torch.onnx.export translates with",
+    "pandas-stubs": "what mypy knows of pandas",
     "pytest-xdist": "pytest -n",
     "ruff": "the command",
+    "types-pyyaml": "what mypy knows of PyYAML",
+    "types-requests": "what mypy knows of requests",
 }
-EXTRA = {"track.py": "requirements-track.txt", "benchmarks": "requirements-bench.txt"}  # by who imports more
-FILES = ("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt", *EXTRA.values())
+STUDY = "requirements.txt"
+DEV, NO_DEPS, CONSTRAINTS = (f"requirements/{name}.txt" for name in ("dev", "dev-nodeps", "constraints"))
+EXTRA = {"track.py": "requirements/track.txt", "benchmarks": "requirements/bench.txt"}  # by who imports more
+TRACK, BENCH = EXTRA.values()
+FILES = (STUDY, DEV, NO_DEPS, TRACK, BENCH)
 DISTRIBUTIONS = packages_distributions()  # by the name that is imported
 
 
@@ -80,22 +87,22 @@ def is_extra(path):
 
 def test_every_library_that_the_code_imports_is_in_requirements_txt():
     code = [path for path in sources() if not is_test(path) and not is_extra(path)]
-    assert unpinned(code, pins("requirements.txt")) == {}
+    assert unpinned(code, pins(STUDY)) == {}
 
 
 @pytest.mark.parametrize(("part", "file"), EXTRA.items())
 def test_what_one_part_alone_imports_is_in_a_requirements_file_of_its_own(part, file):
     code = [path for path in sources() if path.relative_to(ROOT).parts[0] == part]
     assert code
-    assert unpinned(code, pins("requirements.txt", file)) == {}
+    assert unpinned(code, pins(STUDY, file)) == {}
 
 
 def test_nothing_is_pinned_for_track_py_that_it_does_not_import():
-    assert pins("requirements-track.txt").keys() - imported(ROOT / "track.py") == set()
+    assert pins(TRACK).keys() - imported(ROOT / "track.py") == set()
 
 
 def test_every_library_that_the_tests_import_is_in_a_requirements_file():
-    pinned = pins("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt", "requirements-track.txt")
+    pinned = pins(STUDY, DEV, NO_DEPS, TRACK)
     assert unpinned([path for path in sources() if is_test(path)], pinned) == {}
 
 
@@ -111,18 +118,18 @@ def test_nothing_is_pinned_twice():
 def test_what_is_in_requirements_txt_is_imported_by_more_than_the_tests():
     used = {package for path in sources() if not is_test(path) for package in imported(path)}
     distributions = {canonical(name) for package in used for name in DISTRIBUTIONS.get(package, [])}
-    assert pins("requirements.txt").keys() - distributions - NEVER_IMPORTED.keys() == set()
+    assert pins(STUDY).keys() - distributions - NEVER_IMPORTED.keys() == set()
 
 
 def test_nothing_is_pinned_for_the_tests_that_no_test_imports():
     used = {package for path in sources() if is_test(path) for package in imported(path)}
     distributions = {canonical(name) for package in used for name in DISTRIBUTIONS.get(package, [])}
-    pinned = pins("requirements-dev.txt", "requirements-nodeps.txt")
+    pinned = pins(DEV, NO_DEPS)
     assert pinned.keys() - distributions - NEVER_IMPORTED.keys() == set()
 
 
 def test_the_tests_run_on_the_pinned_versions():
-    pinned = pins("requirements.txt", "requirements-dev.txt", "requirements-nodeps.txt")
+    pinned = pins(STUDY, DEV, NO_DEPS)
     assert {name: version(name).split("+")[0] for name in pinned} == pinned
 
 
@@ -139,20 +146,20 @@ def needed(*asked):
     return {name: version(name).split("+")[0] for name, _ in found if not re.match("nvidia-|cuda-|triton", name)}
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt", "requirements-track.txt"])
+@pytest.mark.parametrize("file", [STUDY, DEV, TRACK])
 def test_what_the_pinned_libraries_need_is_locked_too(file):
-    if file == "requirements-track.txt":
+    if file == TRACK:
         pytest.importorskip("mlflow")
-    installed = needed(*lines("requirements.txt"), *lines(file))
+    installed = needed(*lines(STUDY), *lines(file))
     assert len(installed) > 50
-    assert installed.items() - pins("requirements.txt", file, "constraints.txt").items() == set()
+    assert installed.items() - pins(STUDY, file, CONSTRAINTS).items() == set()
 
 
 def test_constraints_txt_locks_nothing_that_the_study_pins_itself():
-    assert pins("constraints.txt").keys() & pins("requirements.txt", "requirements-track.txt").keys() == set()
+    assert pins(CONSTRAINTS).keys() & pins(STUDY, TRACK).keys() == set()
 
 
-@pytest.mark.parametrize("file", ["requirements-dev.txt", "requirements-nodeps.txt", "requirements-bench.txt"])
+@pytest.mark.parametrize("file", [DEV, NO_DEPS, BENCH])
 def test_what_is_added_changes_no_version_that_is_locked(file):
-    locked, added = pins("constraints.txt"), pins(file)
+    locked, added = pins(CONSTRAINTS), pins(file)
     assert {name: version for name, version in added.items() if locked.get(name, version) != version} == {}

@@ -34,7 +34,7 @@ full,full,2,0.02,0.75
 full,full,3,0.01,0.875
 """
 VAL_ACCURACY = {"fc": {1: 0.5, 2: 0.625}, "full": {1: 0.5, 2: 0.75, 3: 0.875}}
-FIGURES = {"plots/gradcam/hits.png", "plots/reliability.png"}
+FIGURES = {"plots/gradcam/hits.png", "plots/report/reliability.png"}
 FILES = FIGURES | {"MODEL_CARD.md", "models/model.onnx", "report.html"}
 
 # SQLAlchemy's, about a word that MLflow uses
@@ -78,7 +78,7 @@ def repository(tmp_path_factory):
 
     write("dvc.yaml", "params: [params.yaml]\nmetrics: [metrics/summary.json]\n")
     write("metrics/summary.json", json.dumps(METRICS))
-    write("plots/learning_curves.csv", CURVES)
+    write("plots/report/learning_curves.csv", CURVES)
     write("MODEL_CARD.md", "# Card\n")
     write("report.html", "<p>Page</p>\n")
     write("models/model.onnx", "trained")
@@ -105,7 +105,7 @@ def repository(tmp_path_factory):
 def send(to, repository):
     """What track.py prints of the last commit, the experiment, and the last commit by another name."""
     if find_spec(to) is None:
-        pytest.skip(f"{to} is not installed: pip install -r requirements-track.txt")
+        pytest.skip(f"{to} is not installed: pip install -r requirements/track.txt")
     home = repository / "runs/home"
     home.mkdir(parents=True, exist_ok=True)
     return run(sys.executable, ROOT / "track.py", to, "HEAD", "warm", "main", folder=repository, HOME=str(home))
@@ -174,6 +174,7 @@ def commits(repository):
     return {last[:7]: last, "warm": warm}
 
 
+@pytest.mark.slow
 def test_mlflow_holds_the_params_and_metrics_of_a_commit_and_of_an_experiment(commits, mlflow_runs):
     _, runs = mlflow_runs
     assert runs.keys() == commits.keys()
@@ -188,6 +189,7 @@ def test_mlflow_holds_the_params_and_metrics_of_a_commit_and_of_an_experiment(co
     assert warm.metrics == metrics | last | {"fc/accuracy": 0.25, "fc/ece_after": 0.5}
 
 
+@pytest.mark.slow
 def test_mlflow_holds_the_learning_curves_by_epoch_and_once(mlflow_runs):
     client, runs = mlflow_runs
     for each in runs.values():
@@ -197,6 +199,7 @@ def test_mlflow_holds_the_learning_curves_by_epoch_and_once(mlflow_runs):
         assert len(client.get_metric_history(each.info.run_id, "full/accuracy")) == 1
 
 
+@pytest.mark.slow
 def test_mlflow_holds_the_files_the_commit_and_the_variant(repository, commits, mlflow_runs):
     _, runs = mlflow_runs
     committed, _ = commits
@@ -215,6 +218,7 @@ def test_mlflow_holds_the_files_the_commit_and_the_variant(repository, commits, 
         assert runs[name].info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_wandb_holds_the_params_metrics_and_variant_of_a_commit_and_of_an_experiment(commits, wandb_runs):
     assert wandb_runs.keys() == commits.keys()
     for name, params, metrics in zip(
@@ -233,6 +237,7 @@ def test_wandb_holds_the_params_metrics_and_variant_of_a_commit_and_of_an_experi
         } == metrics
 
 
+@pytest.mark.slow
 def test_wandb_holds_the_learning_curves_by_epoch(wandb_runs):
     for _, _, kept in wandb_runs.values():
         curves = {variant: {} for variant in VAL_ACCURACY}
@@ -244,6 +249,7 @@ def test_wandb_holds_the_learning_curves_by_epoch(wandb_runs):
         assert curves == VAL_ACCURACY
 
 
+@pytest.mark.slow
 def test_wandb_holds_the_files_the_figures_as_pictures_and_the_commit(commits, wandb_runs):
     for name, files in zip(commits, [FILES, FILES - {"models/model.onnx"}], strict=True):
         folder, about, kept = wandb_runs[name]
@@ -255,6 +261,7 @@ def test_wandb_holds_the_files_the_figures_as_pictures_and_the_commit(commits, w
         assert [path for path in held if not (folder / "files" / path).is_file()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["mlflow", "wandb"])
 def test_it_says_what_was_sent_and_which_file_no_cache_holds(commits, request, to):
     printed = request.getfixturevalue(f"sent_to_{to}").splitlines()
@@ -266,6 +273,7 @@ def test_it_says_what_was_sent_and_which_file_no_cache_holds(commits, request, t
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -287,7 +295,7 @@ def test_a_revision_that_cannot_be_sent_is_refused_in_one_line(repository, monke
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch, to):
     monkeypatch.setattr(track, "find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["track.py", to])
-    with pytest.raises(SystemExit, match=f"^track: {to} is not installed: pip install -r requirements-track.txt$"):
+    with pytest.raises(SystemExit, match=f"^track: {to} is not installed: pip install -r requirements/track.txt$"):
         track.main()
 
 

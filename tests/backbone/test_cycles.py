@@ -1,7 +1,7 @@
 import pytest
 
 from backbone.cycles import WARMUP, Epoch, plan
-from stages.common.params import Refusal
+from study.pipeline.params import Refusal
 
 
 def test_plan_lists_the_epochs_of_every_cycle() -> None:

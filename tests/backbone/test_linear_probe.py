@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 
 from backbone.linear_probe import STRENGTHS, run
 from backbone.train_tinyimagenet import backbone_weights
-from stages.common.model import Classifier, Head
-from stages.common.params import Refusal
+from study.networks.classifier import Classifier, Head
+from study.pipeline.params import Refusal
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 
 from backbone import tiny_imagenet
 from backbone.tiny_imagenet import find, load
-from stages.common.params import Refusal
+from study.pipeline.params import Refusal
 
 from .conftest import COLOURS
 

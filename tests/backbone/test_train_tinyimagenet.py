@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from backbone import train_tinyimagenet
 from backbone.tiny_imagenet import load
 from backbone.train_tinyimagenet import Recipe, run, train
-from stages.common.model import Classifier, Head, load_backbone
-from stages.common.params import Refusal
-from stages.common.torchvision_shim import torchvision
+from study.networks.classifier import Classifier, Head, load_backbone
+from study.pipeline.params import Refusal
+from study.pipeline.torchvision_shim import torchvision
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +24,7 @@ def short(cycles: str) -> Recipe:
     return Recipe(cycles=cycles, batch_size=12, sub_batches=2)
 
 
+@pytest.mark.slow
 def test_one_epoch_writes_a_backbone_and_where_it_comes_from(tmp_path: Path) -> None:
     output, cache = tmp_path / "out" / "backbone.safetensors", tmp_path / "cache"
 
@@ -39,6 +40,7 @@ def test_one_epoch_writes_a_backbone_and_where_it_comes_from(tmp_path: Path) -> 
     assert not list(cache.glob("*.pt*"))
 
 
+@pytest.mark.slow
 def test_the_written_tensors_are_torchvisions_without_the_head_in_float16(tmp_path: Path) -> None:
     output = tmp_path / "backbone.safetensors"
 
@@ -52,6 +54,7 @@ def test_the_written_tensors_are_torchvisions_without_the_head_in_float16(tmp_pa
         assert tensor.dtype == (torch.int64 if name.endswith("num_batches_tracked") else torch.float16)
 
 
+@pytest.mark.slow
 def test_the_written_backbone_loads_as_what_was_trained_but_for_rounding(tmp_path: Path, official_folder: Path) -> None:
     output = tmp_path / "backbone.safetensors"
     data = load(official_folder, tmp_path)
@@ -67,6 +70,7 @@ def test_the_written_backbone_loads_as_what_was_trained_but_for_rounding(tmp_pat
             torch.testing.assert_close(tensor, expected[name], rtol=2**-11, atol=1e-7)  # float16: 11 significant bits
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +93,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     assert resumed.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_that_only_failed_to_write_trains_no_epoch_again(
     tmp_path: Path, official_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +117,7 @@ def test_a_run_does_not_go_on_from_another_recipes_checkpoint(tmp_path: Path, of
     assert key(short("1x32@0.05"), data) != key(short("1x32@0.05"), data._replace(key="other pictures"))
 
 
+@pytest.mark.slow
 def test_training_learns_to_tell_the_colours_apart(tmp_path: Path, official_folder: Path) -> None:
     data = load(official_folder, tmp_path)
 
@@ -133,6 +139,7 @@ def test_weight_decay_spares_batch_norm_and_biases() -> None:
     assert len(decayed["params"]) == 20 + 1
 
 
+@pytest.mark.slow
 def test_every_other_sub_batch_is_seen_at_cifars_size(
     tmp_path: Path, official_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
