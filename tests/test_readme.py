@@ -1,65 +1,111 @@
-"""README against what was measured: its table is the one that metrics/ gives."""
+"""README against what was measured: its table is what metrics/ gives, and its sentences are what the figures say."""
 
-import csv
-import json
 import re
-from itertools import groupby
-from operator import itemgetter
+from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 
-import pytest
+import pandas as pd
 
-from stages.common.results_table import results_table
+from study.pipeline.files import read_json
+from study.pipeline.variants import FINE_TUNED, VARIANTS
+from study.reporting.results_table import results_table
 
 ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SIZES = 1000, 2000, 5000, 10000, 45000  # training images
 
 
-def read(name):
-    return json.loads((ROOT / "metrics" / name).read_text())
+def metrics(name):
+    return read_json(ROOT / f"metrics/{name}.json")
+
+
+def by_size(measure):
+    """Of the study of data sizes: a row per number of training images, a column per variant."""
+    table = pd.read_csv(ROOT / "experiments/results/data_size.csv")
+    return table.pivot(index="train_images", columns="variant", values=measure)
 
 
 def test_the_results_table_is_the_one_that_the_metrics_give():
-    assert results_table(read("summary.json"), read("training.json")) in (ROOT / "README.md").read_text()
+    table = results_table(metrics("summary"), metrics("training"))
+    assert f"<!-- results -->\n{table}\n<!-- /results -->\n" in README
 
 
-def means(study):
-    """How README writes the means over the seeds of every setting and variant of a study: percent and plain."""
-    key = itemgetter("setting", "variant")
-    with (ROOT / f"ablation/{study}.csv").open() as file:
-        rows = sorted(csv.DictReader(file), key=key)
-    for _, group in groupby(rows, key):
-        for values in zip(*([float(value) for value in list(row.values())[4:]] for row in group), strict=True):
-            yield f"{100 * fmean(values):.1f}"
-            yield f"{fmean(values):.3f}"
+def test_it_is_short():
+    assert len(README.splitlines()) <= 150
 
 
-@pytest.mark.parametrize("study", ["augmentation", "data_size", "systems"])
-def test_every_decimal_that_is_said_of_a_study_is_in_its_table(study):
-    said = (ROOT / "README.md").read_text().split(f"<!-- {study} -->")[1].split(f"<!-- /{study} -->")[0]
-    decimals = set(re.findall(r"\d+\.\d+", said))
-    assert decimals
-    assert decimals - set(means(study)) == set()
+def test_its_first_screen_has_two_bold_sentences_two_commands_and_a_figure_before_the_table():
+    screen, _ = README.split("<!-- results -->")
+    assert len(re.findall(r"^\*\*[^*]+\.\*\*$", screen, re.MULTILINE)) == 2
+    assert re.findall(r"^make (\S+)", screen, re.MULTILINE) == ["run", "test"]
+    assert screen.count("](experiments/results/data_size.png)") == 1
 
 
-def test_every_decimal_that_is_said_of_speed_is_in_the_benchmarks_table():
-    said = (ROOT / "README.md").read_text().split("<!-- speed -->")[1].split("<!-- /speed -->")[0]
-    decimals = set(re.findall(r"\d+\.\d+x?", said))
-    assert decimals
-    assert decimals - set(re.findall(r"\d+\.\d+x?", (ROOT / "benchmarks/RESULTS.md").read_text())) == set()
+def test_no_measured_figure_stands_in_its_sentences():
+    """They are in its table and on the pages that it links, where tests hold them."""
+    sentences = re.sub(r"```.*?```|<!-- results -->.*<!-- /results -->", "", README, flags=re.DOTALL)
+    assert re.findall(r"\d+\.\d+", sentences) == ["1.5"]  # hours
 
 
-def test_both_pages_have_the_same_command_for_ones_own_pictures():
-    pages = ((ROOT / name).read_text() for name in ("README.md", "pictures/README.md"))
-    commands = [re.search(r"dvc exp run (-S data\.dataset=folder .*?)[`\n]", page).group(1) for page in pages]
-    settings = [{setting for setting in command.split() if "=" in setting} for command in commands]
-    assert settings[0] - {"data.path=DIR"} == settings[1]
+def test_everything_unfrozen_is_the_most_accurate_depth_on_clean_images_at_every_size():
+    assert "at every size measured, from 1,000 to 45,000 training images, that is the most accurate" in README
+    clean = by_size("accuracy")
+    assert tuple(clean.index) == SIZES
+    assert (clean[list(FINE_TUNED)].idxmax(axis=1) == "full").all()
 
 
-def test_every_file_that_the_tree_names_exists():
-    text = (ROOT / "README.md").read_text()
-    tree = text.split("<!-- tree -->")[1]
-    names = [line.split()[0] for line in tree.splitlines() if line.startswith(("stages/", "tests/", "backbone/"))]
-    assert names
-    for name in names:
-        assert (ROOT / name).exists(), name
+def test_pretraining_wins_on_few_images_and_under_corruption_at_every_size():
+    assert "with up to 5,000 training images the fully unfrozen network beats the small one" in README
+    assert "on corrupted images every depth beats it at every size" in README
+    assert "From 10,000 images on, the small network is the most accurate on clean images" in README
+    clean, corrupted = by_size("accuracy"), by_size("corrupted_accuracy")
+    assert tuple(clean.index[clean["full"] > clean["scratch"]]) == (1000, 2000, 5000)
+    assert tuple(clean.index[clean.idxmax(axis=1) == "scratch"]) == (10000, 45000)
+    assert (corrupted.idxmin(axis=1) == "scratch").all()
+
+
+def test_the_committed_run_agrees_and_its_most_accurate_variant_is_the_least_robust():
+    summary = metrics("summary")
+    accuracy = {variant: summary[variant]["accuracy"] for variant in VARIANTS}
+    corrupted = {variant: summary[variant]["corrupted_accuracy"] for variant in VARIANTS}
+    assert sorted(accuracy, key=accuracy.get) == ["fc", "layer4", "full", "scratch"]
+    assert min(corrupted, key=corrupted.get) == "scratch" and max(corrupted, key=corrupted.get) == "full"
+
+
+def test_it_is_the_best_in_half_of_the_conditions_all_the_same():
+    assert "`scratch` is the best in half of the 70 corrupted conditions and still has the lowest mean" in README
+    scratch = metrics("robustness")["scratch"]
+    assert scratch["conditions"] == 70 and scratch["most_accurate"] == 35
+
+
+def test_noise_undoes_it():
+    corrupted = metrics("robustness")
+    noises = ("gaussian_noise", "shot_noise", "impulse_noise")
+    for variant in FINE_TUNED:
+        behind = {
+            name: scores["accuracy"] - corrupted["scratch"]["by_corruption"][name]["accuracy"]
+            for name, scores in corrupted[variant]["by_corruption"].items()
+        }
+        assert set(noises) < set(sorted(behind, key=behind.get)[-5:])
+        assert min(behind[name] for name in noises) > 0.2
+
+
+def test_the_calibration_of_no_variant_survives():
+    assert "the ECE of every variant at least doubles" in README
+    for scores in metrics("robustness").values():
+        assert scores["corrupted"]["ece_after"] >= 2 * scores["clean"]["ece_after"]
+
+
+def test_the_columns_are_explained_with_the_numbers_of_images_that_were_measured():
+    robustness, correct = metrics("robustness")["full"], metrics("export")["images"]
+    assert f"share of the {correct:,} clean test images" in README
+    counted = [name for name, scores in robustness["by_corruption"].items() if scores["group"] == "benchmark"]
+    assert f"mean over {len(counted)} corruptions at 5 severities, on {robustness['images']:,} test images" in README
+    assert robustness["conditions"] == 5 * len(counted)
+
+
+def test_its_sections_come_in_the_order_of_what_a_newcomer_needs():
+    sections = re.findall(r"^## (.+)$", README, re.MULTILINE)
+    needed = ["Results", "Quick start", "Your own pictures", "The full study", "Change one thing", "Hardware", "Limits"]
+    found = [next(place for place, section in enumerate(sections) if section.startswith(name)) for name in needed]
+    assert all(before < after for before, after in pairwise(found))
