@@ -19,12 +19,12 @@ BACKBONES = {
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def percent(share: float | str) -> str:
+def percent(share: float | str, decimals: int = 2) -> str:
     """
     >>> percent(0.94321)
     '94.32 %'
     """
-    return f"{100 * float(share):.2f} %"
+    return f"{100 * float(share):.{decimals}f} %"
 
 
 def share(part: float | str) -> str:
@@ -33,7 +33,7 @@ def share(part: float | str) -> str:
     >>> share(0.95)
     '95 %'
     """
-    return f"{100 * float(part):.0f} %"
+    return percent(part, decimals=0)
 
 
 def fixed(value: float | str) -> str:
