@@ -64,6 +64,16 @@ def test_pretraining_wins_on_few_images_and_under_corruption_at_every_size():
     assert (corrupted.idxmin(axis=1) == "scratch").all()
 
 
+def test_it_names_every_lead_that_another_seed_could_reverse():
+    assert "`full` over the next depth at 1,000 and 2,000 images and over `scratch` at 5,000" in README
+    assert "that of `scratch` over `full` at 10,000" in README
+    clean, corrupted = by_size("accuracy"), by_size("corrupted_accuracy")
+    depths, small = clean["full"] - clean[["fc", "layer4"]].max(axis=1), clean["full"] - clean["scratch"]
+    assert tuple(depths.index[depths < 0.02]) == (1000, 2000)
+    assert tuple(small.index[small.abs() < 0.02]) == (5000, 10000)
+    assert (corrupted[list(FINE_TUNED)].min(axis=1) - corrupted["scratch"] > 0.02).all()
+
+
 def test_the_committed_run_agrees_and_its_most_accurate_variant_is_the_least_robust():
     summary = metrics("summary")
     accuracy = {variant: summary[variant]["accuracy"] for variant in VARIANTS}
