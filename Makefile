@@ -7,7 +7,7 @@ PLOTS ?= show
 TO ?= mlflow
 REV ?= HEAD
 
-.PHONY: run test test-slow test-all lint plots track experiments faults bench
+.PHONY: run test test-slow test-all lint plots track hub experiments faults bench
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experiment
@@ -31,6 +31,9 @@ plots: $(VENV)/run.stamp  ## dvc plots as one page that needs no network; PLOTS=
 
 track: $(VENV)/track.stamp  ## the committed run, or REV=quickstart, to MLflow; TO=wandb to Weights & Biases
 	$(BIN)/python track.py $(TO) $(REV)
+
+hub: $(VENV)/run.stamp  ## the published model as the Hugging Face hub expects it, in runs/hub; sends nothing
+	$(BIN)/python hub.py
 
 experiments: $(VENV)/run.stamp  ## studies of augmentation, data size and other systems; a stopped one carries on
 	$(BIN)/python -m experiments
@@ -58,7 +61,7 @@ $(VENV)/bench.stamp: requirements.txt requirements/constraints.txt requirements/
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/bench.txt
 	touch $@
 
-$(VENV)/dev.stamp: requirements.txt requirements/constraints.txt requirements/dev.txt requirements/dev-nodeps.txt | $(BIN)/python
+$(VENV)/dev.stamp: requirements.txt requirements/constraints.txt requirements/dev.txt requirements/dev-nodeps.txt requirements/timm.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/dev-nodeps.txt
 	touch $@
