@@ -54,8 +54,10 @@ def load_model(path: Path) -> Model:
 def sources(name: str) -> list[str]:
     """What a name on the command line stands for: itself, or the pictures in the folder of that name.
 
-    Raises InputError when there are none in it.
+    Raises InputError when there are none in it, or the name is empty.
     """
+    if not name:
+        raise InputError("an empty path; the current folder is .")
     if name == STDIN or not Path(name).is_dir():
         return [name]
     return [str(path) for path in find_pictures(Path(name))]
@@ -86,7 +88,7 @@ def table(answer: dict) -> str:
 
 def shown(name: str) -> str:
     """A file's name on one line, harmless to a terminal."""
-    return name if name.isprintable() else repr(name)
+    return name if name and name.isprintable() else repr(name)
 
 
 def positive(text: str) -> int:

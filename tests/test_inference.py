@@ -104,7 +104,7 @@ def test_the_same_picture_gets_the_same_answer_to_the_last_byte(classify, photo)
 
 def test_a_folder_stands_for_its_pictures_sorted_and_for_those_below(classify, tmp_path):
     names = ["b.png", "a/z.JPG", "a/y.webp", "c.tiff"]
-    for name in names:
+    for name in [*names, ".hidden.png", "a/._y.webp", ".trash/b.png"]:
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", SIZE, "red").save(path)
@@ -114,6 +114,12 @@ def test_a_folder_stands_for_its_pictures_sorted_and_for_those_below(classify, t
     assert (status, err) == (0, "")
     below = ["a/y.webp", "a/z.JPG", "b.png", "c.tiff"]
     assert [answer["image"] for answer in json.loads(out)] == [str(tmp_path / "photos" / name) for name in below]
+
+
+def test_an_empty_path_is_refused_and_stands_for_no_folder(classify, photo):
+    status, out, err = classify("--image", "", photo)
+    assert (status, out.splitlines()[0]) == (1, str(photo))
+    assert err == "inference.py: '': an empty path; the current folder is .\n"
 
 
 def test_a_folder_without_pictures_is_named_and_the_others_are_answered(classify, photo, tmp_path):
@@ -387,7 +393,7 @@ def test_explain_writes_the_grad_cam_of_the_answer_and_names_it(classify, photo,
     checkpoint = tmp_path / "full.safetensors"
     save_classifier(model, checkpoint)
     graph = onnx.load(model_file)
-    metadata = {"variant": "full", "checkpoint_sha256": sha256(checkpoint.read_bytes()).hexdigest()}
+    metadata = {"variant": "full", "mirror": "true", "checkpoint_sha256": sha256(checkpoint.read_bytes()).hexdigest()}
     helper.set_model_props(graph, {"classes": json.dumps(CLASSES)} | metadata)
     onnx.save(graph, tmp_path / "model.onnx")
     call = ("--image", photo, "--top", 1, "--model", tmp_path / "model.onnx", "--explain", tmp_path / "why")
