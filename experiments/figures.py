@@ -106,6 +106,22 @@ def data_size_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def recipes_figure(table: pd.DataFrame) -> Figure:
+    """A labelled mark per setting, at its accuracy on val (`val_accuracy`) and its seconds of training."""
+    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    axes = figure.subplots()
+    means = table.groupby("setting", sort=False)[["train_seconds", "val_accuracy"]].mean()
+    for (name, row), colour, marker in zip(means.iterrows(), cycle(COLOURS), cycle(MARKERS), strict=False):
+        axes.plot(row["train_seconds"], row["val_accuracy"], color=colour, marker=marker, linestyle="none")
+        text = str(name).replace("_", ", ").replace("to", " to ")
+        axes.annotate(text, (row["train_seconds"], row["val_accuracy"]), (5, 3), textcoords="offset points", **TEXT)
+    axes.set_xlabel("seconds of training", **TEXT)
+    axes.set_title("What does a second of training buy?\naccuracy on the validation images", fontsize=11)
+    axes.margins(x=0.2)
+    frame(axes)
+    return figure
+
+
 def systems_figure(table: pd.DataFrame) -> Figure:
     """A mark per system (`setting`) and variant, at its accuracy and its seconds of training.
 
@@ -147,5 +163,6 @@ def frame(axes: Axes) -> None:
 FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {  # by study
     "augmentation": augmentation_figure,
     "data_size": data_size_figure,
+    "recipes": recipes_figure,
     "systems": systems_figure,
 }

@@ -22,6 +22,7 @@ from experiments.systems_table import systems_table
 from study.pipeline.files import read_table, write_table
 from study.pipeline.params import Refusal, read_params
 from study.pipeline.stage import Ended
+from study.pipeline.variants import FINE_TUNED
 from study.reporting.figures import save_png
 from study.reporting.summary import summarise
 
@@ -59,7 +60,8 @@ def run_study(root: Path, name: str, study: Study) -> list[str]:
         params = changed(read_params(root / "params.yaml"), experiment.changes)
         facts = {"setting": experiment.setting, "seed": experiment.seed, "train_images": params["data"]["train"]}
         try:
-            rows += [facts | row for row in measured(root, done[asked], study.variants_of(experiment.setting))]
+            read = measured_on_val if study.judged_on == "val" else measured
+            rows += [facts | row for row in read(root, done[asked], study.variants_of(experiment.setting))]
         except FileNotFoundError:
             way_out = f"`dvc exp remove {asked}`, then run this again"
             raise Refusal(f"what {asked} measured is no longer in DVC's cache: {way_out}") from None
@@ -158,6 +160,28 @@ def last_words(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     said = [line for line in lines if not line.startswith("ERROR: failed to reproduce")]
     return (said or ["it printed nothing"])[-1]
+
+
+def measured_on_val(root: Path, commit: str, variants: Sequence[str]) -> list[dict[str, Any]]:
+    """A row per variant, of its best epoch and its cost. Raises FileNotFoundError as `measured` does."""
+    files = DVCFileSystem(str(root), rev=commit)
+    features = json.loads(files.read_text("results/training/features.json"))
+    rows = []
+    for variant in variants:
+        with files.open(f"results/training/{variant}/curve.csv", mode="r", encoding="utf-8") as file:
+            curve = read_table(file)
+        cost = json.loads(files.read_text(f"results/training/{variant}/cost.json"))
+        best = curve[curve["phase"] == curve["phase"].iloc[-1]].nlargest(1, "val_accuracy", keep="last").iloc[0]
+        rows.append(
+            {
+                "variant": variant,
+                "val_accuracy": round(best["val_accuracy"], 4),
+                "val_loss": round(best["val_loss"], 4),
+                "train_loss": round(best["train_loss"], 4),
+                "train_seconds": round(cost["train_seconds"] + (variant in FINE_TUNED) * features["seconds"], 1),
+            }
+        )
+    return rows
 
 
 def measured(root: Path, commit: str, variants: Sequence[str]) -> list[dict[str, Any]]:

