@@ -21,7 +21,7 @@ def data_at_hand(official_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def short(cycles: str) -> Recipe:
-    return Recipe(cycles=cycles, batch_size=12, sub_batches=2)
+    return Recipe(cycles=cycles, batch_size=12, sub_batches=2, cutmix=0.0)
 
 
 @pytest.mark.slow
@@ -115,6 +115,7 @@ def test_a_run_does_not_go_on_from_another_recipes_checkpoint(tmp_path: Path, of
     assert key(short("1x32@0.05"), data) == key(short("1x32@0.05"), data)
     assert key(short("1x32@0.05"), data) != key(short("2x32@0.05"), data)
     assert key(short("1x32@0.05"), data) != key(short("1x32@0.05"), data._replace(key="other pictures"))
+    assert key(short("1x32@0.05"), data) != key(short("1x32@0.05"), data, started_from="other weights")
 
 
 @pytest.mark.slow
@@ -137,6 +138,33 @@ def test_weight_decay_spares_batch_norm_and_biases() -> None:
     assert {parameter.ndim for parameter in decayed["params"]} == {2, 4}
     assert len(spared["params"]) == 2 * 20 + 1  # weight and bias of 20 batch norms, and the head's bias
     assert len(decayed["params"]) == 20 + 1
+
+
+@pytest.mark.slow
+def test_a_run_may_start_from_given_weights_and_says_which(tmp_path: Path, official_folder: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    run(first, short("1x32@0.05"), tmp_path)
+    run(second, short("1x32@0.000001"), tmp_path, start=first)
+
+    before, after = load_file(first), load_file(second)
+    torch.testing.assert_close(after["layer4.0.conv1.weight"], before["layer4.0.conv1.weight"], rtol=0, atol=1e-3)
+    card = json.loads(second.with_suffix(".json").read_text())
+    assert card["started_from_sha256"] == hashlib.sha256(first.read_bytes()).hexdigest()
+    assert json.loads(first.with_suffix(".json").read_text())["started_from_sha256"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_so_many_of_the_sub_batches_are_mixed(
+    tmp_path: Path, official_folder: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    seen = []
+    mixed = train_tinyimagenet.mixed
+    monkeypatch.setattr(train_tinyimagenet, "mixed", lambda *args: seen.append(args) or mixed(*args))
+
+    train(load(official_folder, tmp_path), short("1x32@0.05").model_copy(update={"cutmix": share}), tmp_path / "run.pt")
+
+    assert len(seen) == share * 4  # 2 batches of 2 parts
 
 
 @pytest.mark.slow
