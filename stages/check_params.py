@@ -7,22 +7,24 @@ data/params.ok, whose content is constant, so that no other stage runs again bec
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from study.attacks.gradient_attacks import Adversarial
 from study.attribution.cam import GradCam, require_map
 from study.corruption.catalogue import CorruptEval
 from study.evaluation.temperature import Calibrate
-from study.networks.backbones import BackboneName
+from study.networks.backbones import BackboneName, from_timm, require_usable, untrained
 from study.networks.classifier import Head
 from study.networks.light_classifier import LightClassifier
 from study.pipeline.params import Block, Refusal, parse
 from study.pipeline.stage import main
 from study.pipeline.variants import Variant
-from study.sources.backbone_weights import Weights, require_bundled
+from study.sources.backbone_weights import Weights, require_weights
 from study.sources.picture_folder import list_pictures, require_enough
 from study.sources.stratified_draw import Data
-from study.training.fine_tune import Common, ImagePhase
+from study.training.fine_tune import Common
 from study.training.from_scratch import ScratchPhase
-from study.training.recipe import Phase
+from study.training.recipe import ImagePhase, Phase
 
 COARSEST = 2  # largest ratio of a picture to the network's input: bilinear resizing skips pixels beyond it
 
@@ -45,6 +47,7 @@ class Params(Block):
     """params.yaml."""
 
     freeze: Variant
+    mirror: bool
     data: Data
     backbone: Backbone
     train: Train
@@ -56,13 +59,21 @@ class Params(Block):
 
 def run(params: dict[str, Any], root: Path) -> None:
     checked = parse(params, "", Params)
-    require_bundled(checked.backbone.name, checked.backbone.weights)
     common, scratch = checked.train.common, checked.train.scratch
+    require_usable(checked.backbone.name, common.image_size)
+    require_weights(checked.backbone.name, checked.backbone.weights)
+    require_plain_convolutions(checked.backbone.name)
     if checked.freeze == "scratch":
         require_map(checked.gradcam.layer, scratch.image_size, LightClassifier.map_size)
     else:
         require_map(checked.gradcam.layer, common.image_size)
     for name, recipe, block in (("full", checked.train.full, "common"), ("scratch", scratch, "scratch")):
+        first, last = recipe.first_image_size, getattr(checked.train, block).image_size
+        if first is not None and first > last:
+            raise Refusal(
+                f"params.yaml: train.{name}.first_image_size = {first}: it is more than train.{block}.image_size = "
+                f"{last}: lower the one or raise the other"
+            )
         images = min(getattr(checked.train, block).batch_size, checked.data.train, checked.data.val // 2)
         if recipe.processes > images:
             raise Refusal(
@@ -93,6 +104,23 @@ def run(params: dict[str, Any], root: Path) -> None:
     marker = root / "data/params.ok"
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text("params.yaml is valid\n")
+
+
+def require_plain_convolutions(name: str) -> None:
+    """Raises Refusal when a 3x3 convolution is not torch's own: `use_matrix_products` would put a plain one there."""
+    if not from_timm(name):
+        return
+    trunk, tail, *_ = untrained(name)
+    kinds = {type(layer) for layer in (*trunk.modules(), *tail.modules()) if _is_3x3(layer)} - {nn.Conv2d}
+    if kinds:
+        raise Refusal(
+            f"params.yaml: backbone.name = {name!r}: its convolutions are no plain ones "
+            f"({', '.join(sorted(kind.__name__ for kind in kinds))}); choose another, such as timm/resnet26"
+        )
+
+
+def _is_3x3(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d) and (layer.kernel_size, layer.stride, layer.groups) == ((3, 3), (1, 1), 1)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Reads data/subset (test.npz, classes.json), data/backbone and, if corrupt_eval.cifar10c_dir is set, the official
 CIFAR-10-C files. Writes data/corrupted (described in study.corruption.corrupted_set) and plots/corruptions.png.
-Params: corrupt_eval, train.common.image_size.
+Params: corrupt_eval, mirror, train.common.image_size.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from study.corruption.official_files import OFFICIAL_GROUPS, official_images
 from study.data.sampling import draw_rows
 from study.data.splits import Split, class_names
 from study.drawing.corruption_sheet import corruption_sheet
-from study.features.frozen_features import write_features
+from study.features.frozen_features import with_mirror_images, write_features
 from study.networks.classifier import Head, ImageSize, pretrained
 from study.pipeline.files import whole_folder, write_json
 from study.pipeline.params import parse
@@ -29,6 +29,7 @@ SHOWN = 2  # images on the contact sheet
 def run(params: dict[str, Any], root: Path) -> None:
     block = parse(params, "corrupt_eval", CorruptEval)
     image_size = parse(params, "train.common.image_size", ImageSize)
+    mirror = parse(params, "mirror", bool)
     with np.load(root / "data/subset/test.npz") as arrays:
         test = Split(**arrays)
     rows = draw_rows(test.labels, block.images, block.seed, "corrupt_eval.images")
@@ -52,7 +53,8 @@ def run(params: dict[str, Any], root: Path) -> None:
         for place, condition in enumerate(tqdm(planned, desc="corrupt", disable=None)):
             images[place] = under(condition)
         images.flush()
-        write_features(model, folder, "corrupted", iter(images), shape, np.float16)
+        seen = with_mirror_images(images) if mirror else iter(images)
+        write_features(model, folder, "corrupted", seen, (len(planned) * (1 + mirror), len(clean)), np.float16)
         np.save(folder / "labels.npy", labels)
         write_json(folder / "conditions.json", planned)
         sheet = corruption_sheet(planned, images[:, :SHOWN])

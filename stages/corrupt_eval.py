@@ -5,7 +5,7 @@ results/corruption/{variant}
 - conditions.csv: a row for the clean images (severity 0) and for each corruption and severity 1-5, with the null band
   of the ECE after scaling;
 - correct.npy: whether each image is classified right, bool (rows, images).
-Params: calibrate.bins, calibrate.resamples, calibrate.seed.
+Params: calibrate.bins, calibrate.resamples, calibrate.seed, mirror.
 """
 
 import sys
@@ -33,14 +33,15 @@ from study.pipeline.stage import main
 def run(params: dict[str, Any], root: Path, variant: str) -> None:
     block = parse(params, "calibrate", Calibrate)
     conditions, inputs, labels = load_corrupted(root, variant)
-    model = load_classifier(root / f"models/{variant}.safetensors")
+    model = load_classifier(root / f"models/{variant}.safetensors", parse(params, "mirror", bool))
     part = trainable(model, FROZEN.get(variant, "full"))
     temperature = load_temperature(root, variant)
     errors = {"ece": partial(binned_ece, bins=block.bins)}
 
     rows, correct = [], []
     for condition, seen in zip(tqdm(conditions, f"corrupt_eval {variant}", disable=None), inputs, strict=True):
-        logits = predict(part, seen.astype(np.float32) if variant in FROZEN else seen)
+        ways = [predict(part, way.astype(np.float32) if variant in FROZEN else way) for way in seen]
+        logits = np.mean(ways, axis=0)
         before, after = tempered_softmax(logits), tempered_softmax(logits, temperature)
         correct.append(logits.argmax(axis=1) == labels)
         null = null_band(after.max(axis=1), errors, block.resamples, block.seed)["ece"]

@@ -2,8 +2,8 @@
 
 Reads models/{freeze}.safetensors, data/subset/test.npz and results/temperature/{freeze}.json. Writes
 models/model.onnx (from uint8 images (N, H, W, 3) to calibrated probabilities and logits (N, C); its metadata has
-classes, image size and temperature) and results/export.json (differences from torch).
-Params: freeze.
+classes, image size, mirror and temperature) and results/export.json (differences from torch).
+Params: freeze, mirror.
 """
 
 import json
@@ -22,15 +22,16 @@ from study.publishing.onnx_graph import parity, to_onnx
 
 
 def run(params: dict[str, Any], root: Path) -> None:
-    freeze = parse(params, "freeze", Variant)
+    freeze, mirror = parse(params, "freeze", Variant), parse(params, "mirror", bool)
     checkpoint = root / f"models/{freeze}.safetensors"
-    model = load_classifier(checkpoint)
+    model = load_classifier(checkpoint, mirror)
     temperature = load_temperature(root, freeze)
     images, _ = load_split(root, "test")
 
     metadata = {
         "classes": json.dumps(model.config["classes"]),
         "image_size": str(images.shape[1]),
+        "mirror": json.dumps(mirror),
         "temperature": repr(temperature),
         "variant": freeze,
         "checkpoint_sha256": sha256(checkpoint.read_bytes()).hexdigest(),

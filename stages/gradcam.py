@@ -7,7 +7,7 @@ corrupted.png, methods.png), and in results/gradcam
 - gallery.npz, for report.html to browse: `index` (M,), rows of data/subset/test.npz, and `maps`, float16 (M, h, w),
   each image's Grad-CAM for its predicted class, scaled to a maximum of 1;
 - attribution.json: deletion, insertion and randomisation, with intervals and checks.
-Params: freeze, gradcam.
+Params: freeze, gradcam, mirror.
 """
 
 from functools import partial
@@ -37,7 +37,7 @@ from study.pipeline.variants import Variant
 
 def run(params: dict[str, Any], root: Path) -> None:
     freeze, block = parse(params, "freeze", Variant), parse(params, "gradcam", GradCam)
-    model = load_classifier(root / f"models/{freeze}.safetensors")
+    model = load_classifier(root / f"models/{freeze}.safetensors", parse(params, "mirror", bool))
     require_map(block.layer, model.image_size, model.map_size)
     (images, labels), classes = load_split(root, "test"), class_names(root)
     if block.faithfulness_images > len(images):

@@ -2,6 +2,7 @@
 
 Reads models/{variant}.safetensors and data/subset (val.npz, test.npz). Writes results/predictions/{variant}.npz:
 val_logits and val_labels of the half of val that did not select the checkpoint, test_logits and test_labels.
+Params: mirror.
 """
 
 import sys
@@ -13,11 +14,12 @@ import numpy as np
 from study.data.splits import Examples, halves, load_split
 from study.networks.inference import predict
 from study.networks.loading import load_classifier
+from study.pipeline.params import parse
 from study.pipeline.stage import main
 
 
 def run(params: dict[str, Any], root: Path, variant: str) -> None:
-    model = load_classifier(root / f"models/{variant}.safetensors")
+    model = load_classifier(root / f"models/{variant}.safetensors", parse(params, "mirror", bool))
     val, test = (Examples(*load_split(root, split)) for split in ("val", "test"))
     _, calibration = halves(val)
     path = root / f"results/predictions/{variant}.npz"

@@ -3,7 +3,7 @@
 Reads results/ and data/subset/test.npz. Writes metrics/ (the summary, its details, the tables), plots/report/ (the
 table behind each diagram as CSV, and figures as PNG), MODEL_CARD.md, which quotes metrics/, the parameters and what
 others published, and report.html; prints the table of the variants.
-Params: freeze; and adversarial, backbone, calibrate, corrupt_eval, data, gradcam and train, which are quoted.
+Params: freeze; and adversarial, backbone, calibrate, corrupt_eval, data, gradcam, mirror and train, which are quoted.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ QUOTED = ("data", "backbone", "train", "calibrate", "corrupt_eval", "adversarial
 
 def run(params: dict[str, Any], root: Path) -> None:
     freeze: Variant = parse(params, "freeze", Variant)
-    quoted = {key: parse(params, key, dict[str, Any]) for key in QUOTED}
+    quoted = {key: parse(params, key, dict[str, Any]) for key in QUOTED} | {"mirror": parse(params, "mirror", bool)}
     results = load_results(root)
     classes = list(results.calibration[freeze]["per_class"])
     predictions = {variant: load_predictions(root, variant, "test", len(classes)) for variant in VARIANTS}

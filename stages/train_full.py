@@ -10,9 +10,9 @@ from typing import Any
 
 from study.pipeline.params import parse
 from study.pipeline.stage import main
-from study.training.fine_tune import ImagePhase, common_settings, fine_tune
+from study.training.fine_tune import common_settings, fine_tune
 from study.training.processes import in_processes
-from study.training.recipe import Phase
+from study.training.recipe import ImagePhase, Phase
 
 
 def run(params: dict[str, Any], root: Path) -> None:

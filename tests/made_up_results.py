@@ -17,11 +17,17 @@ GROUPS = {
 }
 SHARED = {"optimizer": "adamw", "layer_decay": 0.7, "clip": None}  # by all trainings
 RECIPE = {"epochs": 2, "lr": 0.05, "weight_decay": 0.0005, "label_smoothing": 0.1}
-AUGMENT = {"crop_flip": True, "randaugment": False, "cutout": False}
-ON_IMAGES = {"augment": AUGMENT | {"mixup": 0.2, "cutmix": 0.0}, "processes": 1}
+AUGMENT = {"crop_flip": True, "randaugment": False, "cutout": False, "augmix": False}
+ON_IMAGES = {
+    "augment": AUGMENT | {"mixup": 0.2, "cutmix": 0.0},
+    "processes": 1,
+    "consistency": 0.0,
+    "first_image_size": None,
+}
 PHASES = {"fc": ["head"], "layer4": ["head", "layer4"], "full": ["head", "full"], "scratch": ["scratch"]}
 PARAMS = {
     "freeze": "layer4",
+    "mirror": True,
     "data": {"dataset": "cifar10", "path": "pictures", "side": 64, "train": 60, "val": 30, "test": 90, "seed": 0},
     "backbone": {"name": "resnet18", "weights": "tinyimagenet", "head": {"hidden": [8], "dropout": 0.3}},
     "train": {
@@ -36,7 +42,7 @@ PARAMS = {
         },
         "fc": RECIPE,
         "layer4": RECIPE,
-        "full": RECIPE | ON_IMAGES,
+        "full": RECIPE | ON_IMAGES | {"first_image_size": 32},
         "scratch": RECIPE | ON_IMAGES | {"image_size": 32, "batch_size": 16, "seed": 0},
     },
     "calibrate": {"bins": 5, "resamples": 321, "seed": 0},

@@ -35,7 +35,7 @@ SMALL = {
     "train.common.probe": {"epochs": 2},
     "train.fc": {"epochs": 3},
     "train.layer4": {"epochs": 1},
-    "train.full": {"epochs": 1},
+    "train.full": {"epochs": 1, "first_image_size": None},
     "train.scratch": {"epochs": 2, "batch_size": 15},
     "calibrate": {"resamples": 20},
     "corrupt_eval": {"corruptions": ["gaussian_noise", "zoom_blur", "fog", "occlusion"], "images": 10},

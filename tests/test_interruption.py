@@ -19,6 +19,7 @@ PARAMS = read_params(ROOT / "params.yaml")
 PARAMS["data"] |= {"dataset": "digits", "train": 100, "val": 40, "test": 40}
 PARAMS["backbone"] = {"name": "resnet18", "weights": "none", "head": {"hidden": [16], "dropout": 0.3}}
 PARAMS["train"]["common"] |= {"image_size": 32, "views": 2, "batch_size": 20}
+PARAMS["train"]["full"]["first_image_size"] = None
 for recipe in (PARAMS["train"]["common"]["probe"], *(PARAMS["train"][name] for name in ("layer4", "full", "scratch"))):
     recipe |= {"epochs": 3, "lr": 0.02}
 

@@ -72,6 +72,27 @@ def test_results_are_copied_out_of_the_experiment(monkeypatch, tmp_path):
     assert copied == {"metrics/summary.json", "plots/a.csv", "MODEL_CARD.md"}
 
 
+def test_digits_are_no_mirror_images_of_each_other(monkeypatch, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(command, environment):
+        commands.append(command)
+        raise Stopped
+
+    commands = []
+    monkeypatch.setattr(quickstart, "run_experiment", stop)
+    monkeypatch.setattr(quickstart.subprocess, "run", lambda *args, **options: None)
+    monkeypatch.setattr(quickstart, "experiment_environment", lambda root: {})
+    for dataset in quickstart.SIZES:
+        monkeypatch.setattr(quickstart, "choose_dataset", lambda root, dataset=dataset: dataset)
+        with pytest.raises(Stopped):
+            quickstart.main()
+    of_photographs, of_digits = commands
+    assert {"data.dataset=cifar10", "mirror=true"} < set(of_photographs)
+    assert {"data.dataset=digits", "mirror=false"} < set(of_digits)
+
+
 def test_the_small_sizes_fit_their_datasets():
     from study.sources.stratified_draw import Data
 

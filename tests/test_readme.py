@@ -56,7 +56,7 @@ def test_everything_unfrozen_is_the_most_accurate_depth_on_clean_images_at_every
 
 def test_pretraining_wins_on_few_images_and_under_corruption_at_every_size():
     assert "with up to 5,000 training images the fully unfrozen network beats the small one" in README
-    assert "on corrupted images every depth beats it at every size" in README
+    assert "on corrupted images every depth beats it at every size. In the table, at 96 pixels" in README
     assert "From 10,000 images on, the small network is the most accurate on clean images" in README
     clean, corrupted = by_size("accuracy"), by_size("corrupted_accuracy")
     assert tuple(clean.index[clean["full"] > clean["scratch"]]) == (1000, 2000, 5000)
@@ -74,18 +74,21 @@ def test_it_names_every_lead_that_another_seed_could_reverse():
     assert (corrupted[list(FINE_TUNED)].min(axis=1) - corrupted["scratch"] > 0.02).all()
 
 
-def test_the_committed_run_agrees_and_its_most_accurate_variant_is_the_least_robust():
+def test_the_committed_run_agrees_and_its_most_accurate_variant_is_not_the_most_robust():
     summary = metrics("summary")
     accuracy = {variant: summary[variant]["accuracy"] for variant in VARIANTS}
     corrupted = {variant: summary[variant]["corrupted_accuracy"] for variant in VARIANTS}
     assert sorted(accuracy, key=accuracy.get) == ["fc", "layer4", "full", "scratch"]
-    assert min(corrupted, key=corrupted.get) == "scratch" and max(corrupted, key=corrupted.get) == "full"
+    assert "from a further trained backbone, the head alone does not" in README
+    assert sorted(corrupted, key=corrupted.get) == ["fc", "scratch", "layer4", "full"]
+    assert "the mean of `full` is four points higher" in README
+    assert round(100 * (corrupted["full"] - corrupted["scratch"])) == 4
 
 
-def test_it_is_the_best_in_half_of_the_conditions_all_the_same():
-    assert "`scratch` is the best in half of the 70 corrupted conditions and still has the lowest mean" in README
+def test_it_is_the_best_in_more_than_half_of_the_conditions_all_the_same():
+    assert "`scratch` is the best in more than half of the 70 corrupted conditions, but noise undoes it" in README
     scratch = metrics("robustness")["scratch"]
-    assert scratch["conditions"] == 70 and scratch["most_accurate"] == 35
+    assert scratch["conditions"] == 70 and scratch["most_accurate"] > 35
 
 
 def test_noise_undoes_it():
@@ -97,7 +100,7 @@ def test_noise_undoes_it():
             for name, scores in corrupted[variant]["by_corruption"].items()
         }
         assert set(noises) < set(sorted(behind, key=behind.get)[-5:])
-        assert min(behind[name] for name in noises) > 0.2
+        assert min(behind[name] for name in noises) > 0.1
 
 
 def test_the_calibration_of_no_variant_survives():

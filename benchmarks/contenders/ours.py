@@ -16,9 +16,9 @@ from study.networks.device import make_deterministic
 from study.pipeline.files import read_table
 from study.pipeline.params import parse
 from study.pipeline.stage import keep_freed_memory
-from study.training.fine_tune import Common, ImagePhase, common_settings, fine_tune
+from study.training.fine_tune import Common, common_settings, fine_tune
 from study.training.loop import loss_and_accuracy
-from study.training.recipe import Phase
+from study.training.recipe import ImagePhase, Phase
 
 
 def cache_features(root: Path, params: dict[str, Any]) -> float:

@@ -49,11 +49,13 @@ def write_root(project: Path, root: Path, splits: dict[str, Split], classes: lis
 
 
 def parameters(project: Path, quick: bool, image_size: int, seed: int) -> dict[str, Any]:
-    """The project's own, at this resolution and seed; hardly any epochs for a quick run."""
+    """The project's own, at this resolution in every epoch and this seed; hardly any epochs for a quick run."""
     params = json.loads(json.dumps(read_params(project / "params.yaml")))
     train = params["train"]
     train["common"] |= {"image_size": image_size, "seed": seed}
+    train["full"]["first_image_size"] = None  # the alternatives train at one resolution
     if quick:
+        params["mirror"] = False  # a digit's mirror image is no digit
         train["common"]["views"] = 2
         train["common"]["probe"]["epochs"] = QUICK_EPOCHS["fc"]
         for depth, epochs in QUICK_EPOCHS.items():

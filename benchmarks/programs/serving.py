@@ -74,7 +74,9 @@ def metadata(graph: Path) -> dict[str, str]:
 def classifier(graph: Path, path: Path) -> Probabilities:
     """A function of uint8 images (N, H, W, 3): of torch where `path` is a checkpoint, else of onnxruntime."""
     if path.suffix == ".safetensors":
-        network = Calibrated(load_classifier(path), float(metadata(graph)["temperature"])).eval()
+        exported = metadata(graph)
+        model = load_classifier(path, exported.get("mirror") == "true")
+        network = Calibrated(model, float(exported["temperature"])).eval()
 
         def by_torch(images: np.ndarray) -> np.ndarray:
             with torch.inference_mode():

@@ -30,9 +30,9 @@ from study.networks.device import device, has_native_bf16, make_deterministic
 from study.networks.inference import predict
 from study.pipeline.params import parse
 from study.pipeline.stage import keep_freed_memory
-from study.training.fine_tune import Common, ImagePhase
+from study.training.fine_tune import Common
 from study.training.loop import Batches, over_images
-from study.training.recipe import Learner
+from study.training.recipe import ImagePhase, Learner
 
 STEPS, QUICK_STEPS = 12, 2  # timed in a run, after one that warms up
 INFERRED, QUICK_INFERRED = 2000, 100  # images

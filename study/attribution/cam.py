@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from study.corruption.catalogue import CorruptionName
-from study.networks.backbones import Layer, map_size
 from study.networks.classifier import Classifier
 from study.networks.device import device
+from study.networks.parts import Layer, map_size
 from study.pipeline.params import Block, Refusal, Seed
 
 Method = Literal["grad_cam", "hirescam", "layer_cam"]
@@ -85,7 +85,7 @@ def _maps(model: Classifier, images: Tensor, classes: Tensor, layer: Layer) -> T
         logits = model(images)
     finally:
         hook.remove()
-    activations = kept[0]  # the image's own; some models also evaluate its mirror image
+    activations = kept[0]  # the image's own; with `mirror`, its mirror image follows
     # In evaluation mode images are independent, so the sum's gradient holds each image's own.
     (gradient,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), activations)
     weighed = [(weight(gradient) * activations).sum(dim=1) for weight in WEIGHTS.values()]

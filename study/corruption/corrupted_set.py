@@ -1,8 +1,9 @@
 """The corrupted test images under data/corrupted/, and the frozen backbone's features of them.
 
 images.npy             uint8 (conditions, N, H, W, 3); condition 0 is the clean images
-trunk_corrupted.npy    float16 (conditions, N, K, h, w)
-pooled_corrupted.npy   float16 (conditions, N, F)
+trunk_corrupted.npy    float16 (conditions, N, K, h, w), or (2 * conditions, N, K, h, w): with `mirror`, each
+                       condition's features are followed by those of the mirror images
+pooled_corrupted.npy   float16 (conditions, N, F), or (2 * conditions, N, F)
 labels.npy             int64 (N,)
 conditions.json        the conditions, as in study.corruption.conditions
 """
@@ -20,7 +21,10 @@ INPUTS = {"fc": "pooled_corrupted", "layer4": "trunk_corrupted"}
 
 
 class Corrupted(NamedTuple):
-    """inputs: (conditions, N, ...), what the variant's trained part takes, on disk until read."""
+    """inputs: (conditions, ways, N, ...), what the variant's trained part takes, on disk until read.
+
+    ways: 2 when the features of the mirror images are there too, else 1; images have 1.
+    """
 
     conditions: list[dict[str, str | int]]
     inputs: np.ndarray
@@ -30,8 +34,7 @@ class Corrupted(NamedTuple):
 def load_corrupted(root: Path, variant: str) -> Corrupted:
     """What the stage `corrupt` wrote for this variant."""
     folder = root / "data/corrupted"
-    return Corrupted(
-        read_json(folder / "conditions.json"),
-        np.load(folder / f"{INPUTS.get(variant, 'images')}.npy", mmap_mode="c"),
-        np.load(folder / "labels.npy"),
-    )
+    conditions = read_json(folder / "conditions.json")
+    inputs = np.load(folder / f"{INPUTS.get(variant, 'images')}.npy", mmap_mode="c")
+    inputs = inputs.reshape(len(conditions), -1, *inputs.shape[1:])
+    return Corrupted(conditions, inputs, np.load(folder / "labels.npy"))

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor
 from torch.nn import functional as F
 
+from study.features.augmix import augmix
 from study.pipeline.params import Block
 from study.pipeline.torchvision_shim import torchvision
 
@@ -38,6 +39,7 @@ class Augment(Block):
     crop_flip: bool  # pad by 4 reflected pixels, crop, and mirror with probability 1/2
     randaugment: bool  # 2 random operations of torchvision's 14, at its default strength
     cutout: bool  # with probability 1/2, a grey square of half the image's side
+    augmix: bool  # mixed with three chains of simple operations on it
 
 
 class BatchAugment(Augment):
@@ -61,7 +63,7 @@ def augmented(images: Tensor, augment: Augment, generator: torch.Generator) -> T
         with _global_draws_from(generator):
             groups = [transform(group) for group in images.permute(0, 3, 1, 2).split(SHARING)]
         images = torch.cat(groups).permute(0, 2, 3, 1)
-    return images
+    return augmix(images, generator) if augment.augmix else images
 
 
 def mixed(

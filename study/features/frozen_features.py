@@ -1,6 +1,6 @@
 """Features of the frozen backbone, computed once: the trunk's activations and the tail's pooled features."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +25,13 @@ def training_views(images: np.ndarray, count: int, augment: Augment, seed: int) 
     yield images
     for _ in range(count - 1):
         yield augmented(torch.from_numpy(images), augment, generator).numpy()
+
+
+def with_mirror_images(views: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Each of the views, uint8 (N, H, W, 3), followed by its mirror images."""
+    for images in views:
+        yield images
+        yield np.ascontiguousarray(images[:, :, ::-1])
 
 
 def write_features(

@@ -1,58 +1,41 @@
-"""The backbones: torchvision's networks without their classifiers, cut at the block that `layer4` unfreezes."""
+"""The backbones by name: pretrained networks without their classifiers, cut at the block that `layer4` unfreezes."""
 
-from collections import OrderedDict
-from typing import Literal, NamedTuple
+import re
+from typing import Annotated
 
-from torch import nn
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
-from study.pipeline.torchvision_shim import torchvision
+from study.networks import timm_backbones, torchvision_backbones
+from study.networks.parts import Backbone
+from study.networks.timm_backbones import LITE0, PREFIX
+from study.networks.torchvision_backbones import MOBILENETS, RESNETS
 
-BackboneName = Literal["resnet18", "resnet34", "resnet50", "wide_resnet50_2", "mobilenet_v2", "mobilenet_v3_small"]
-Layer = Literal["layer2", "layer3", "layer4"]
-
-STRIDES: dict[Layer, int] = {"layer2": 8, "layer3": 16, "layer4": 32}  # pixels of the network's input per cell
-
-# Indices into a MobileNet's `features`: where its last block starts, a bottleneck and a convolution, and which modules
-# yield the maps of stride 8, 16 and 32, as a ResNet's layer2, layer3 and layer4 do.
-MOBILENETS = {"mobilenet_v2": (17, (6, 13, 18)), "mobilenet_v3_small": (11, (3, 8, 12))}
+NAMES = (*RESNETS, *MOBILENETS, LITE0)
 
 
-class Backbone(NamedTuple):
-    """`trunk` maps pixels (N, 3, S, S) to activations; `tail`, the last block, maps those to (N, features), pooled."""
+def _known(name: str) -> str:
+    if name not in NAMES and not re.fullmatch(rf"{PREFIX}\S+", name):
+        raise PydanticCustomError("backbone", "choose {names} or timm/NAME", {"names": ", ".join(NAMES)})
+    return name
 
-    trunk: nn.Sequential
-    tail: nn.Sequential
-    features: int
+
+BackboneName = Annotated[str, AfterValidator(_known)]  # one of NAMES, or timm/NAME
+
+
+def from_timm(name: str) -> bool:
+    return name == LITE0 or name.startswith(PREFIX)
 
 
 def untrained(name: str) -> Backbone:
-    """The network called `name`, a BackboneName, drawn from torch's global random state. Keeps torchvision's names."""
-    net = torchvision.models.get_model(name, weights=None)
-    if name in MOBILENETS:
-        last_block, _ = MOBILENETS[name]
-        trunk, tail = {"features": net.features[:last_block]}, {"features": net.features[last_block:]}
-        classifier = next(layer for layer in net.classifier if isinstance(layer, nn.Linear))
-    else:
-        names = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3")
-        trunk, tail = {name: getattr(net, name) for name in names}, {"layer4": net.layer4}
-        classifier = net.fc
-    tail |= {"avgpool": net.avgpool if hasattr(net, "avgpool") else nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    return Backbone(nn.Sequential(OrderedDict(trunk)), nn.Sequential(OrderedDict(tail)), classifier.in_features)
+    """The network called `name`, a BackboneName, drawn from torch's global random state.
 
-
-def map_module(name: str, layer: Layer) -> str:
-    """The path of the classifier's module whose output is `layer`'s map."""
-    if name in MOBILENETS:
-        last_block, maps = MOBILENETS[name]
-        index = dict(zip(STRIDES, maps, strict=True))[layer]
-        return f"{'trunk' if index < last_block else 'tail'}.features.{index}"
-    return f"{'tail' if layer == 'layer4' else 'trunk'}.{layer}"
-
-
-def map_size(layer: Layer, image_size: int) -> int:
-    """Cells per side of the layer's map; a convolution of stride 2 rounds up.
-
-    >>> map_size("layer3", 64), map_size("layer4", 225)
-    (4, 8)
+    Raises Refusal when it is timm's and timm is missing, does not know it, or lists no stages for it.
     """
-    return -(-image_size // STRIDES[layer])
+    return timm_backbones.untrained(name) if from_timm(name) else torchvision_backbones.untrained(name)
+
+
+def require_usable(name: str, image_size: int) -> None:
+    """Raises Refusal when `name` does not exist, cannot be cut or cannot take images of this size in pixels."""
+    if from_timm(name):
+        timm_backbones.require_stages(name, image_size)

@@ -14,15 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from study.networks.backbones import Layer, map_module, map_size, untrained
+from study.networks.backbones import untrained
 from study.networks.conv_2x2 import use_matrix_products
+from study.networks.parts import Layer, map_size
 from study.pipeline.params import Block
 
 Depth = Literal["fc", "layer4", "full"]
 ImageSize = Annotated[int, Field(ge=32, le=512)]  # pixels per side, after resizing
-
-PIXEL_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, in [0, 1], which every backbone here was trained with
-PIXEL_STD = (0.229, 0.224, 0.225)
 
 
 class Head(Block):
@@ -37,7 +35,8 @@ class Classifier(nn.Module):
     """A backbone over resized images, and a head.
 
     `preprocess` maps images, uint8 (N, H, W, 3), to pixels (N, 3, S, S); `trunk` maps those to activations (for a
-    ResNet-18, layer3's (N, 256, S/16, S/16)); `tail` to pooled features (N, F); `head` to float32 logits (N, C).
+    ResNet-18, layer3's (N, 256, S/16, S/16)); `tail` to pooled features (N, F); `head` to float32 logits (N, C). With
+    `mirror`, logits in evaluation mode are the mean of those for the image and for its mirror image.
     """
 
     mean: Tensor
@@ -46,6 +45,7 @@ class Classifier(nn.Module):
     map_size = staticmethod(map_size)
 
     def __init__(self, head: Head, classes: list[str], image_size: int, backbone: str = "resnet18") -> None:
+        """image_size: pixels per side, S. Both it and `mirror`, which is off, may change at any time."""
         super().__init__()
         self.config: dict[str, Any] = {
             "backbone": backbone,
@@ -54,11 +54,14 @@ class Classifier(nn.Module):
             "image_size": image_size,
         }
         self.image_size = image_size
-        self.trunk, self.tail, features = self.untrained(backbone)
+        self.mirror = False
+        parts = self.untrained(backbone)
+        self.trunk, self.tail = parts.trunk, parts.tail
         use_matrix_products(self)
-        self.head = perceptron(features, head, len(classes))
-        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False)
+        self.head = perceptron(parts.features, head, len(classes))
+        self._maps = parts.maps
+        self.register_buffer("mean", 255 * torch.tensor(parts.pixel_mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(parts.pixel_std).view(1, 3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the keyword
 
     def preprocess(self, images: Tensor) -> Tensor:
@@ -67,12 +70,17 @@ class Classifier(nn.Module):
         return F.interpolate(pixels, size=(self.image_size, self.image_size), mode="bilinear")
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.mirror and not self.training:
+            return (self._logits(images) + self._logits(images.flip(2))) / 2
+        return self._logits(images)
+
+    def _logits(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.tail(self.trunk(self.preprocess(images))))
         return logits.float()
 
     def map_module(self, layer: Layer) -> nn.Module:
         """The module whose output is `layer`'s map, of `map_size(layer, image_size)` cells per side."""
-        return self.get_submodule(map_module(self.config["backbone"], layer))
+        return self.get_submodule(self._maps[layer])
 
 
 def perceptron(features: int, head: Head, classes: int) -> nn.Sequential:

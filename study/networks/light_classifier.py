@@ -4,32 +4,27 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from study.light_resnet.network import Whitening, light_resnet, map_size
-from study.networks.backbones import Backbone
 from study.networks.classifier import Classifier
+from study.networks.parts import Backbone, Layer
 
 LIGHT_RESNET = "light_resnet"  # in place of a backbone's name
+MAPS: dict[Layer, str] = {"layer2": "trunk.layer2", "layer3": "trunk.layer3", "layer4": "tail.layer4"}
 
 
 class LightClassifier(Classifier):
     """A light residual network under a linear head, drawn from torch's global random state.
 
-    Fit its first layer with `whiten` before training. In evaluation mode the logits are the mean of those for the image
-    and for its mirror image.
+    Fit its first layer with `whiten` before training.
     """
 
     map_size = staticmethod(map_size)
 
     @staticmethod
     def untrained(_name: str) -> Backbone:
-        return Backbone(*light_resnet())
-
-    def forward(self, images: Tensor) -> Tensor:
-        if self.training:
-            return super().forward(images)
-        return (super().forward(images) + super().forward(images.flip(2))) / 2
+        trunk, tail, features = light_resnet()
+        return Backbone(trunk, tail, features, MAPS)
 
     @torch.inference_mode()
     def whiten(self, images: np.ndarray) -> None:

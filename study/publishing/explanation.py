@@ -11,8 +11,8 @@ from PIL import Image
 
 from study.attribution.cam import SMALLEST_MAP, cams, heatmap
 from study.drawing.heatmap_gallery import overlay
-from study.networks.backbones import Layer
 from study.networks.loading import load_classifier
+from study.networks.parts import Layer
 from study.sources.image_files import InputError, read_image, reason
 
 SHOWN_SIDE = 256  # pixels per side of the square shown
@@ -37,7 +37,7 @@ class Explainer:
         except OSError as fault:
             raise InputError(f"{folder}: {reason(fault)}") from fault
         self.folder = folder
-        self.model = load_classifier(checkpoint)
+        self.model = load_classifier(checkpoint, metadata.get("mirror") == "true")
         # The deepest map that still localises: deeper maps say more about classes.
         sizes = {layer: self.model.map_size(layer, self.model.image_size) for layer in get_args(Layer)}
         self.layer = [layer for layer, size in sizes.items() if size >= SMALLEST_MAP][-1]

@@ -15,6 +15,7 @@ BACKBONES = {
     "wide_resnet50_2": "Wide ResNet-50-2",
     "mobilenet_v2": "MobileNetV2",
     "mobilenet_v3_small": "MobileNetV3-Small",
+    "efficientnet_lite0": "EfficientNet-Lite0",
 }
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -146,6 +147,22 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(column): value for column, value in row.items()} for row in rows]
 
 
+def backbone_title(name: str) -> str:
+    """
+    >>> backbone_title("resnet18"), backbone_title("timm/resnet26")
+    ('ResNet-18', 'resnet26')
+    """
+    return BACKBONES.get(name) or name.removeprefix("timm/")
+
+
+def article(noun: str) -> str:
+    """
+    >>> article("ResNet-18"), article("EfficientNet-Lite0")
+    ('a', 'an')
+    """
+    return "an" if noun[0].lower() in "aeio" else "a"
+
+
 def templates(autoescape: bool = False) -> Environment:
     """The environment of the templates. A figure that a template quotes and nobody gives is an error."""
     environment = Environment(
@@ -169,7 +186,8 @@ def templates(autoescape: bool = False) -> Environment:
         plain,
         switched_on,
         dataset_title,
+        backbone_title,
+        article,
     ):
         environment.filters[filter_.__name__] = filter_
-    environment.globals["backbones"] = BACKBONES
     return environment

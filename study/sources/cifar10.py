@@ -22,7 +22,8 @@ QUICK = 8_000_000, 3  # bytes within seconds; at that rate the whole archive tak
 ANOTHER_WAY = (
     "set CIFAR10_DIR to a folder that holds cifar-10-batches-py/ or cifar-10-python.tar.gz, or CIFAR10_URL to a mirror "
     "of that archive, or take the embedded digits: "
-    "-S data.dataset=digits -S data.train=1000 -S data.val=437 -S data.test=360 -S corrupt_eval.images=360"
+    "-S data.dataset=digits -S mirror=false -S data.train=1000 -S data.val=437 -S data.test=360 "
+    "-S corrupt_eval.images=360"
 )
 
 

@@ -31,11 +31,22 @@ class InputError(Exception):
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """The files below `folder` with a suffix of FORMATS, sorted. Raises InputError when there are none."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    """The files below `folder` with a suffix of FORMATS, sorted; hidden ones and hidden folders are left out.
+
+    Raises InputError when there are none.
+    """
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not _hidden(path.relative_to(folder)) and path.is_file()
+    )
     if not found:
         raise InputError("no pictures in this folder, nor in those below it")
     return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def read_bytes(stream: BinaryIO) -> bytes:

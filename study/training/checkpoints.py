@@ -28,7 +28,7 @@ class Checkpoints:
         digest = hashlib.sha256(f"{torch.__version__} {device()} {torch.get_num_threads()}".encode())
         for block in settings:
             digest.update(block.model_dump_json().encode())
-        for path in [*inputs, *(path for package in CODE for path in sorted((STUDY / package).glob("*.py")))]:
+        for path in [*inputs, *(path for package in CODE for path in sorted((STUDY / package).glob("[!.]*.py")))]:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         parent = root / ".cache/checkpoints"

@@ -8,11 +8,11 @@ from study.networks.device import make_deterministic
 from study.networks.light_classifier import LIGHT_RESNET, LightClassifier
 from study.pipeline.params import Seed
 from study.training.checkpoints import Checkpoints
-from study.training.fine_tune import ImagePhase
+from study.training.fine_tune import resolutions
 from study.training.loop import BatchSize, fit, over_images
 from study.training.outputs import save_training
 from study.training.processes import from_leader, leads
-from study.training.recipe import Recipe
+from study.training.recipe import ImagePhase, Recipe
 
 WHITENED = 5000  # images to fit the first layer to
 
@@ -34,9 +34,10 @@ def train_from_scratch(recipe: Recipe, phase: ScratchPhase, root: Path) -> None:
     model.whiten(train.inputs[:WHITENED])
     inputs = [root / f"data/subset/{split}.npz" for split in ("train", "val")]
     checkpoints = from_leader(lambda: Checkpoints(root, "scratch", [recipe, phase], inputs))
-    batches = over_images(train, phase.batch_size, phase.augment)
+    batches = over_images(train, phase.batch_size, phase.augment, bool(phase.consistency))
     part = trainable(model, "full")
-    curve = fit(part, batches, selection, recipe, phase, phase.seed, "scratch", checkpoints)
+    sizes = resolutions(phase.first_image_size, phase.image_size, phase.epochs)
+    curve = fit(part, batches, selection, recipe, phase, phase.seed, "scratch", checkpoints, image_sizes=sizes)
     if leads():
         save_training(root, "scratch", model, part, curve)
         checkpoints.remove()

@@ -1,8 +1,9 @@
 """The training loop: epochs over cached features or augmented images; the best epoch is kept."""
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from tqdm import tqdm
 
 from study.data.splits import Examples
 from study.features.augment import BatchAugment, augmented, mixed
+from study.features.augmix import augmix
+from study.networks.classifier import Classifier
 from study.networks.device import device
 from study.networks.inference import predict
 from study.training.checkpoints import Checkpoints
@@ -54,12 +57,19 @@ def over_views(train: Examples, batch_size: int) -> Batches:
     return Batches(take, len(labels), batch_size)
 
 
-def over_images(train: Examples, batch_size: int, augment: BatchAugment) -> Batches:
-    """Batches of freshly augmented images. inputs: uint8 (N, H, W, 3); labels: every class must occur."""
+def over_images(train: Examples, batch_size: int, augment: BatchAugment, consistency: bool = False) -> Batches:
+    """Batches of freshly augmented images. inputs: uint8 (N, H, W, 3); labels: every class must occur.
+
+    consistency: each image is (3, H, W, 3): without AugMix, and twice with it.
+    """
     images, labels = _at_hand(train.inputs), _at_hand(train.labels)
     classes = int(train.labels.max()) + 1
 
     def take(index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        if consistency:
+            plain = augmented(images[index].to(device()), augment.model_copy(update={"augmix": False}), generator)
+            copies = [plain, augmix(plain, generator), augmix(plain, generator)]
+            return torch.stack(copies, dim=1), labels[index].to(device())
         views = augmented(images[index].to(device()), augment, generator)
         return mixed(views, labels[index].to(device()), augment, classes, generator)
 
@@ -91,13 +101,15 @@ def fit(
     name: str,
     checkpoints: Checkpoints,
     judge: Judge = loss_and_accuracy,
+    image_sizes: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
     """Train `network` and leave it with the weights of its best epoch, averaged if the recipe says so.
 
     The best epoch has the highest accuracy on `selection`, the later one of equals. name: the phase's, in the curve and
     among the checkpoints. A phase found in `checkpoints` resumes after its last finished epoch, and ends as if it had
     never been interrupted. Processes that share a training all call this with the same arguments; the leader judges
-    and writes.
+    and writes. image_sizes: the resolution at which each epoch trains a Classifier, in pixels per side; it is judged,
+    and left, at its own.
     Returns the learning curve, a row per epoch: phase, epoch, lr, train_loss, val_loss, val_accuracy, seconds.
     """
     network.to(device())
@@ -111,17 +123,20 @@ def fit(
         generator.set_state(saved["generator"])
         _set_global_random_state(saved["random"])
         print(f"{name}: carrying on after epoch {len(curve)} of {phase.epochs}", flush=True)
-    print(f"{'phase':>7} {'epoch':>7}  {'lr':>7}  train loss  val loss  val accuracy  seconds", flush=True)
+    print(f"{'phase':>7} {'epoch':>7}  {'px':>3}  {'lr':>7}  train loss  val loss  val accuracy  seconds", flush=True)
     while len(curve) < phase.epochs and not _out_of_patience(curve, recipe.patience):
+        _set_global_random_state(from_leader(_global_random_state))
         start = time.perf_counter()
         row = {"phase": name, "epoch": len(curve) + 1, "lr": learner.lr}
-        row["train_loss"] = _train_epoch(network, batches, generator, learner)
+        size = image_sizes[len(curve)] if image_sizes else None
+        with _at(network, size):
+            row["train_loss"] = _train_epoch(network, batches, generator, learner)
         row["val_loss"], row["val_accuracy"] = from_leader(lambda: judge(learner.judged, selection))
         row["seconds"] = time.perf_counter() - start
         curve.append(row)
         print(
-            f"{name:>7} {row['epoch']:>3}/{phase.epochs:<3}  {row['lr']:7.5f}  {row['train_loss']:10.4f}  "
-            f"{row['val_loss']:8.4f}  {row['val_accuracy']:12.4f}  {row['seconds']:7.1f}",
+            f"{name:>7} {row['epoch']:>3}/{phase.epochs:<3}  {size or '':>3}  {row['lr']:7.5f}  "
+            f"{row['train_loss']:10.4f}  {row['val_loss']:8.4f}  {row['val_accuracy']:12.4f}  {row['seconds']:7.1f}",
             flush=True,
         )
         if row["val_accuracy"] >= max(row["val_accuracy"] for row in curve):
@@ -131,6 +146,20 @@ def fit(
             checkpoints.save(name, {"curve": curve, "best": best, "learner": learner.state_dict(), **random})
     network.load_state_dict(best)
     return curve
+
+
+@contextmanager
+def _at(network: nn.Module, image_size: int | None) -> Iterator[None]:
+    """Let a Classifier work at another resolution for a while; None leaves it as it is."""
+    if image_size is None:
+        yield
+        return
+    classifier = cast(Classifier, network)
+    own, classifier.image_size = classifier.image_size, image_size
+    try:
+        yield
+    finally:
+        classifier.image_size = own
 
 
 def _out_of_patience(curve: list[dict[str, Any]], patience: int | None) -> bool:

@@ -3,13 +3,15 @@
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from study.networks.classifier import lr_groups
+from study.features.augment import BatchAugment
+from study.networks.classifier import ImageSize, lr_groups
 from study.networks.device import autocast
 from study.pipeline.params import Block
 from study.training.processes import processes, replicated, share
@@ -40,6 +42,31 @@ class Phase(Block):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
 
 
+class ImagePhase(Phase):
+    """A phase over images, which are augmented anew in every epoch."""
+
+    first_image_size: ImageSize | None  # of the first epoch, from where it rises to the image size; None is that itself
+    augment: BatchAugment
+    consistency: Annotated[float, Field(ge=0, le=100)]  # weight of `divergence` in the loss; 0 is off
+    processes: Annotated[int, Field(ge=1, le=1024)]  # each takes its share of every batch
+
+    @model_validator(mode="after")
+    def _of_augmix_alone(self) -> "ImagePhase":
+        if self.consistency and (not self.augment.augmix or self.augment.mixup or self.augment.cutmix):
+            raise PydanticCustomError("consistency", "consistency needs augment.augmix without mixup and cutmix")
+        return self
+
+
+def divergence(logits: Tensor) -> Tensor:
+    """Jensen-Shannon divergence between the answers to views of an image, in nats, averaged over the images.
+
+    logits: (N, V, C), of V views. Hendrycks et al. 2020, "AugMix".
+    """
+    logs = logits.log_softmax(2)
+    mean = logs.exp().mean(1, keepdim=True).log()
+    return (logs.exp() * (logs - mean)).sum(2).mean()
+
+
 class Learner:
     """A network with its optimizer and schedule. `judged`, the network or its moving average, is evaluated and kept."""
 
@@ -48,6 +75,7 @@ class Learner:
         self._network = network
         self._clip = recipe.clip
         self._label_smoothing = phase.label_smoothing
+        self._consistency = phase.consistency if isinstance(phase, ImagePhase) else 0.0
         self._optimizer = _optimizer(network, recipe, phase)
         self._schedule = _schedule(self._optimizer, recipe.schedule, max(SHORTEST, steps))
         self._average: AveragedModel | None = None
@@ -64,13 +92,19 @@ class Learner:
     def step(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """targets: int64 classes (B,), or class shares (B, C). Returns the mean loss before the step.
 
+        inputs: (B, ...), or with `consistency` (B, V, ...), of which the first view is the image itself.
+
         Processes that share a batch all receive the whole batch, and each learns from its own rows. The average of
         their losses is the batch's mean loss.
         """
         own = share(len(targets))
         with autocast():
-            logits = self._replica(inputs[own]).float()
-            loss = F.cross_entropy(logits, targets[own], label_smoothing=self._label_smoothing)
+            if self._consistency:
+                views = self._replica(inputs[own].flatten(0, 1)).float().unflatten(0, inputs[own].shape[:2])
+                logits, penalty = views[:, 0], self._consistency * divergence(views)
+            else:
+                logits, penalty = self._replica(inputs[own]).float(), torch.zeros(())
+            loss = F.cross_entropy(logits, targets[own], label_smoothing=self._label_smoothing) + penalty
             loss = loss * (processes() * len(logits) / len(targets))
         self._optimizer.zero_grad()
         loss.backward()

@@ -70,6 +70,16 @@ def test_the_other_methods_agree_with_captum_s_activations_and_gradients(
 
 
 @pytest.mark.parametrize("layer", LAYERS)
+def test_with_mirror_the_map_is_of_the_image_and_not_of_its_mirror_image(model, images, classes, layer):
+    flipped = np.ascontiguousarray(images[:6, :, ::-1])
+    own, other = (cams(model, views, classes, layer)["hirescam"] for views in (images[:6], flipped))
+    model.mirror = True
+    found = cams(model, images[:6], classes, layer)["hirescam"]
+    np.testing.assert_allclose(found, own / 2, rtol=0, atol=1e-6)  # the image has half a share in the mean
+    assert not np.allclose(own, other, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
 def test_a_frozen_model_gives_the_same_maps(model, images, classes, layer):
     expected = grad_cam(model, images[:6], classes, layer)
     np.testing.assert_array_equal(grad_cam(model.requires_grad_(False), images[:6], classes, layer), expected)

@@ -1,23 +1,26 @@
 import json
 
 import numpy as np
+import pytest
 
 from study.corruption.conditions import conditions
 from study.corruption.corrupted_set import load_corrupted
 
 
-def test_each_variant_gets_what_its_trained_part_takes_and_the_files_stay_as_they_are(tmp_path):
+@pytest.mark.parametrize("ways", [1, 2])
+def test_each_variant_gets_what_its_trained_part_takes_and_the_files_stay_as_they_are(tmp_path, ways):
     folder = tmp_path / "data/corrupted"
     folder.mkdir(parents=True)
     shapes = {"images": (32, 32, 3), "trunk_corrupted": (256, 2, 2), "pooled_corrupted": (512,)}
     for name, shape in shapes.items():
-        np.save(folder / f"{name}.npy", np.zeros((6, 4, *shape), dtype=np.float16))
+        rows = 6 if name == "images" else 6 * ways
+        np.save(folder / f"{name}.npy", np.zeros((rows, 4, *shape), dtype=np.float16))
     np.save(folder / "labels.npy", np.arange(4))
     (folder / "conditions.json").write_text(json.dumps(conditions(["fog"], official=False)))
     for variant, name in (("fc", "pooled_corrupted"), ("layer4", "trunk_corrupted"), ("full", "images")):
         loaded = load_corrupted(tmp_path, variant)
         assert isinstance(loaded.inputs, np.memmap)
-        assert loaded.inputs.shape == (6, 4, *shapes[name])
+        assert loaded.inputs.shape == (6, 1 if name == "images" else ways, 4, *shapes[name])
         assert loaded.conditions == conditions(["fog"], official=False)
         assert loaded.labels.tolist() == [0, 1, 2, 3]
         loaded.inputs[:] = 1

@@ -15,8 +15,8 @@ from study.features.augment import (
     pad_crop_flip,
 )
 
-NOTHING = BatchAugment(crop_flip=False, randaugment=False, cutout=False, mixup=0.0, cutmix=0.0)
-KINDS = {"crop_flip": True, "randaugment": True, "cutout": True, "mixup": 0.2, "cutmix": 1.0}
+NOTHING = BatchAugment(crop_flip=False, randaugment=False, cutout=False, augmix=False, mixup=0.0, cutmix=0.0)
+KINDS = {"crop_flip": True, "randaugment": True, "cutout": True, "augmix": True, "mixup": 0.2, "cutmix": 1.0}
 
 
 def seeded(seed=0):
@@ -75,7 +75,7 @@ def test_all_that_is_off_changes_nothing_and_draws_nothing(images):
 
 def test_crop_and_flip_alone_are_the_crops_and_flips_of_the_same_draws(images):
     generator, other = seeded(), seeded()
-    augment = Augment(crop_flip=True, randaugment=False, cutout=False)
+    augment = Augment(crop_flip=True, randaugment=False, cutout=False, augmix=False)
     assert torch.equal(
         augmented(torch.from_numpy(images), augment, generator), pad_crop_flip(torch.from_numpy(images), other)
     )

@@ -5,7 +5,7 @@ from study.features.augment import Augment
 from study.features.frozen_features import load_features, training_views, write_features
 from study.networks.device import autocast
 
-AUGMENT = Augment(crop_flip=True, randaugment=False, cutout=False)
+AUGMENT = Augment(crop_flip=True, randaugment=False, cutout=False, augmix=False)
 
 
 def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path):

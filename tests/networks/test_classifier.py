@@ -65,6 +65,24 @@ def test_frozen_batch_norm_keeps_its_statistics_when_the_rest_trains(model, imag
     assert all(torch.equal(before[name], tensor) for name, tensor in model.trunk.state_dict().items())
 
 
+def test_an_image_and_its_mirror_image_get_the_same_logits_with_mirror_and_other_ones_without(model, images):
+    one, other = torch.from_numpy(images), torch.from_numpy(images[:, :, ::-1].copy())
+    alone = model(one), model(other)
+    assert not torch.allclose(*alone)
+    model.mirror = True
+    torch.testing.assert_close(model(one), (alone[0] + alone[1]) / 2)
+    torch.testing.assert_close(model(one), model(other))
+
+
+def test_nothing_is_mirrored_while_it_trains(model, images):
+    def trained_on(mirror):
+        model.mirror = mirror
+        torch.manual_seed(0)  # of the dropout
+        return model.train()(torch.from_numpy(images))
+
+    assert torch.equal(trained_on(mirror=True), trained_on(mirror=False))
+
+
 def test_the_parts_of_every_depth_predict_what_the_whole_model_predicts(model, images):
     batch = torch.from_numpy(images)
     whole = model(batch)

@@ -17,7 +17,7 @@ def metadata(model, tmp_path):
     """What the exported model says of the checkpoint beside it."""
     save_classifier(model, tmp_path / "models/fc.safetensors")
     digest = sha256((tmp_path / "models/fc.safetensors").read_bytes()).hexdigest()
-    return {"variant": "fc", "checkpoint_sha256": digest}
+    return {"variant": "fc", "mirror": "false", "checkpoint_sha256": digest}
 
 
 @pytest.fixture
@@ -28,12 +28,16 @@ def picture(images):
     return images[0], file.getvalue()
 
 
-def test_the_square_stands_beside_its_grad_cam(model, metadata, picture, tmp_path):
+@pytest.mark.parametrize("mirror", ["false", "true"])
+def test_the_square_stands_beside_its_grad_cam(model, metadata, picture, tmp_path, mirror):
     image, data = picture
-    path = Explainer(tmp_path / "why", tmp_path / "models", metadata).write("photo", data, image, 2)
+    explainer = Explainer(tmp_path / "why", tmp_path / "models", metadata | {"mirror": mirror})
+    assert explainer.model.mirror == (mirror == "true")
+    path = explainer.write("photo", data, image, 2)
     assert path == tmp_path / "why/photo_gradcam.png"
     drawn = np.asarray(Image.open(path))
     square = read_image(data, (SHOWN_SIDE, SHOWN_SIDE))
+    model.mirror = mirror == "true"
     maps = cams(model, image[None], np.array([2]), "layer2")["grad_cam"]  # the only map of 4x4 here
     heat = heatmap(maps, SHOWN_SIDE)[0]
     np.testing.assert_array_equal(drawn[:, :SHOWN_SIDE], square)

@@ -12,10 +12,12 @@ TEMPERATURE = 1.7
 METADATA = {"variant": "full", "classes": '["plane", "bird", "cat"]'}
 
 
-@pytest.fixture(scope="module")
-def classifier():
+@pytest.fixture(scope="module", params=[False, True], ids=["alone", "mirror"])
+def classifier(request):
     torch.manual_seed(0)
-    return Classifier(Head(hidden=[8], dropout=0.5), ["plane", "bird", "cat"], image_size=32).eval()
+    model = Classifier(Head(hidden=[8], dropout=0.5), ["plane", "bird", "cat"], image_size=32).eval()
+    model.mirror = request.param
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,13 @@ def test_what_comes_out_is_torchs_logits_and_their_calibrated_probabilities(sess
         expected = classifier(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     np.testing.assert_allclose(probabilities, tempered_softmax(expected, TEMPERATURE), atol=1e-5)
+
+
+def test_an_image_and_its_mirror_image_get_the_same_answer_with_mirror_alone(session, classifier, images):
+    one, other = (
+        session.run(["logits"], {"images": np.ascontiguousarray(views)})[0] for views in (images, images[:, :, ::-1])
+    )
+    assert np.allclose(one, other, rtol=0, atol=1e-5) == classifier.mirror
 
 
 def test_the_bytes_are_the_same_each_time_even_from_a_model_left_in_training_mode(graph, classifier):

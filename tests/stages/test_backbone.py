@@ -39,7 +39,7 @@ def written(root, **block):
     return (root / WRITTEN).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "efficientnet_lite0", "timm/mobilenetv3_small_050"])
 def test_the_weights_name_their_backbone_and_have_no_classifier(root, name):
     backbone.run(with_block(name), root)
     with safe_open(root / WRITTEN, "pt") as file:
@@ -54,6 +54,13 @@ def test_the_bundled_weights_are_written_as_they_are(root):
     expected, found = backbone_weights("resnet18", "tinyimagenet", root), load_file(root / WRITTEN)
     assert found.keys() == expected.keys()
     assert all(tensor.equal(expected[key]) for key, tensor in found.items())
+
+
+def test_google_s_weights_are_written_under_timm_s_names(root):
+    backbone.run(with_block("efficientnet_lite0", "imagenet"), root)
+    expected, found = backbone_weights("efficientnet_lite0", "imagenet", root), load_file(root / WRITTEN)
+    assert found.keys() == expected.keys()
+    assert found["conv_stem.weight"].equal(expected["conv_stem.weight"])
 
 
 @pytest.mark.parametrize(("weights", "reads"), [("tinyimagenet", False), ("none", True)])

@@ -42,7 +42,14 @@ def test_the_committed_parameters_are_valid(tmp_path):
         ("data.train", 50000, "data.train + data.val = 55000: cifar10 has 50000 training images"),
         ("data.train", "45000", "data.train = '45000': input should be a valid integer"),
         ("data.test", 20000, "data.test = 20000: cifar10 has 10000 test images"),
-        ("backbone.name", "vgg16", "backbone.name = 'vgg16': input should be 'resnet18', 'resnet34', 'resnet50'"),
+        ("backbone.name", "vgg16", "backbone.name = 'vgg16': choose resnet18, resnet34, resnet50"),
+        ("backbone.name", "timm/", "mobilenet_v3_small, efficientnet_lite0 or timm/NAME"),
+        ("backbone.name", "timm/a name", "backbone.name = 'timm/a name': choose resnet18"),
+        (
+            "backbone.name",
+            "efficientnet_lite0",
+            "tinyimagenet fits resnet18 only, and backbone.name = efficientnet_lite0",
+        ),
         ("backbone.name", "resnet50", "tinyimagenet fits resnet18 only, and backbone.name = resnet50"),
         ("backbone.weights", "clip", "input should be 'tinyimagenet', 'imagenet' or 'none'"),
         ("backbone.head.dropout", 1.0, "backbone.head.dropout = 1.0: input should be less than 1"),
@@ -77,8 +84,8 @@ def test_the_committed_parameters_are_valid(tmp_path):
         ("corrupt_eval.corruptions", [], "corrupt_eval.corruptions = []: list should have at least 1 item"),
         ("corrupt_eval.images", -1, "corrupt_eval.images = -1: input should be greater than or equal to"),
         ("gradcam.layer", "layer9", "gradcam.layer = 'layer9': input should be 'layer2', 'layer3' or 'layer4'"),
-        ("gradcam.layer", "layer4", "gradcam.layer = 'layer4': its map is 2x2 of an image of 64 pixels"),
-        ("data.test", 500, "corrupt_eval.images = 1000: there are 500 test images"),
+        ("gradcam.layer", "layer4", "gradcam.layer = 'layer4': its map is 3x3 of an image of 96 pixels"),
+        ("data.test", 400, "corrupt_eval.images = 500: there are 400 test images"),
         ("calibrate.resamples", 0, "calibrate.resamples = 0: input should be greater than or equal to"),
         ("corrupt_eval.cifar10c_dir", 3, "corrupt_eval.cifar10c_dir = 3: input should be a valid string"),
         ("adversarial.images", 20000, "adversarial.images = 20000: there are 10000 test images"),
@@ -138,12 +145,12 @@ def test_a_folder_of_pictures_is_listed_before_anything_runs(tmp_path, pictures)
 
 def test_pictures_much_larger_than_the_network_s_input_are_refused(tmp_path, pictures):
     pictures["data"]["side"] = 2 * pictures["train"]["common"]["image_size"]
-    with pytest.raises(Refusal, match=r"data.side = 128: train.scratch.image_size = 32 is less than half of it"):
+    with pytest.raises(Refusal, match=r"data.side = 192: train.scratch.image_size = 32 is less than half of it"):
         run(pictures, tmp_path)
-    pictures["train"]["scratch"]["image_size"] = 65
+    pictures["train"]["scratch"]["image_size"] = 97
     run(pictures, tmp_path)
     pictures["data"]["side"] += 1
-    with pytest.raises(Refusal, match=r"data.side = 129: train.common.image_size = 64 is less than half of it"):
+    with pytest.raises(Refusal, match=r"data.side = 193: train.common.image_size = 96 is less than half of it"):
         run(pictures, tmp_path)
 
 
@@ -172,3 +179,72 @@ def test_a_bad_parameter_ends_the_script_with_one_line_and_status_one(tmp_path):
     assert result.returncode == 1
     assert result.stderr.startswith("check_params: params.yaml: freeze = 'all'")
     assert result.stderr.count("\n") == 1
+
+
+def with_backbone(name):
+    return changed("backbone", PARAMS["backbone"] | {"name": name, "weights": "none"})
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("timm/convnext_ato", "timm has no such network; similar: convnext_atto"),
+        (
+            "timm/vit_tiny_patch16_224",
+            "it has no stage of stride 8; choose a convolutional network, such as timm/resnet26",
+        ),
+        ("timm/densenet121", "its last stage, features.norm5, has no weights"),
+        ("timm/hrnet_w18_small", "it does more than run its parts one after another"),
+        ("timm/resnetv2_50x1_bit", "its convolutions are no plain ones (StdConv2d); choose another"),
+        (
+            "timm/swin_tiny_patch4_window7_224",
+            "image_size = 96: timm/swin_tiny_patch4_window7_224 cannot take it (Input",
+        ),
+    ],
+)
+def test_a_network_of_timm_that_cannot_be_used_is_refused_in_one_line(tmp_path, name, line):
+    with pytest.raises(Refusal) as refusal:
+        run(with_backbone(name), tmp_path)
+    assert line in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "timm/convnext_atto"])
+def test_a_network_of_timm_that_can_be_cut_is_valid(tmp_path, name):
+    run(with_backbone(name), tmp_path)
+
+
+def test_timm_is_needed_for_its_networks_alone(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    run(with_backbone("resnet34"), tmp_path)
+    for name in ("efficientnet_lite0", "timm/resnet26"):
+        with pytest.raises(Refusal, match=r"timm is not installed: pip install -r requirements/timm\.txt$"):
+            run(with_backbone(name), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("mirror", 1, "mirror = 1: input should be a valid boolean"),
+        ("mirror", None, "mirror = None: input should be a valid boolean"),
+        ("train.full.first_image_size", 16, "train.full.first_image_size = 16: input should be greater than or equal"),
+        ("train.full.first_image_size", 97, "first_image_size = 97: it is more than train.common.image_size = 96"),
+        ("train.scratch.first_image_size", 33, "first_image_size = 33: it is more than train.scratch.image_size = 32"),
+        ("train.common.image_size", 60, "first_image_size = 64: it is more than train.common.image_size = 60: lower"),
+        ("train.layer4.first_image_size", 64, "train.layer4.first_image_size is not a known parameter"),
+    ],
+)
+def test_a_bad_mirror_or_first_image_size_is_refused_in_one_line(tmp_path, key, value, line):
+    with pytest.raises(Refusal) as refusal:
+        run(changed(key, value), tmp_path)
+    assert line in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("mirror", False), *(("train.full.first_image_size", size) for size in (None, 32, 96))]
+)
+def test_other_values_of_mirror_and_first_image_size_are_valid(tmp_path, key, value):
+    run(changed(key, value), tmp_path)

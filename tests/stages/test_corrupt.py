@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -21,8 +22,8 @@ INDICES = np.arange(18)[::-1] + 2  # of 20 test images, in another order
 CONDITIONS = 1 + 3 * 5
 
 
-def with_block(**change):
-    return {"corrupt_eval": BLOCK | change, "train": {"common": {"image_size": 32}}}
+def with_block(mirror=False, **change):
+    return {"corrupt_eval": BLOCK | change, "mirror": mirror, "train": {"common": {"image_size": 32}}}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,23 @@ def test_the_features_are_those_of_the_frozen_backbone(root):
             features = saved(root, name)
             assert features.dtype == np.float16 and len(features) == CONDITIONS
             np.testing.assert_allclose(features[condition], expected.float(), rtol=2e-3, atol=1e-3)  # float16
+
+
+def test_with_mirror_the_features_of_every_condition_are_followed_by_those_of_its_mirror_images(root, tmp_path):
+    mirrored = shutil.copytree(root, tmp_path / "mirrored")
+    run(with_block(mirror=True), mirrored)
+    np.testing.assert_array_equal(saved(mirrored, "images"), saved(root, "images"))
+    model = pretrained(root / "data/backbone/weights.safetensors", Head(hidden=[], dropout=0), CLASSES, 32)
+    flipped = torch.from_numpy(saved(root, "images")[7][:, :, ::-1].copy())
+    with torch.inference_mode(), autocast():
+        activations = model.trunk(model.preprocess(flipped))
+        pooled = model.tail(activations)
+    for name, expected in (("trunk_corrupted", activations), ("pooled_corrupted", pooled)):
+        features = saved(mirrored, name)
+        np.testing.assert_array_equal(features[::2], saved(root, name))
+        assert len(features) == 2 * CONDITIONS
+        np.testing.assert_allclose(features[2 * 7 + 1], expected.float(), rtol=2e-3, atol=1e-3)  # float16
+        assert not np.allclose(features[2 * 7], features[2 * 7 + 1], rtol=2e-3, atol=1e-3)
 
 
 def test_the_contact_sheet_is_a_picture(root):

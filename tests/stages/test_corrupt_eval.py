@@ -1,47 +1,81 @@
-import json
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 from sklearn.metrics import accuracy_score, log_loss
 
+from stages import corrupt
 from stages.corrupt_eval import run
 from study.corruption.conditions import conditions
+from study.data.splits import Split, save_classes, save_split
 from study.evaluation.scores import ece
 from study.evaluation.temperature import save_temperature, tempered_softmax
-from study.features.frozen_features import write_features
-from study.networks.classifier import Classifier, Head, save_classifier
+from study.networks.classifier import Head, pretrained, save_classifier
 from study.networks.inference import predict
 from study.networks.loading import load_classifier
+from study.pipeline.torchvision_shim import torchvision
 from study.pipeline.variants import VARIANTS
 
 TEMPERATURE = 2.0
-PARAMS = {"calibrate": {"bins": 15, "resamples": 200, "seed": 0}}
-CONDITIONS = conditions(["fog", "occlusion"], official=False)
-IMAGES = np.random.default_rng(0).integers(0, 256, (len(CONDITIONS), 15, 32, 32, 3), dtype=np.uint8)
-LABELS = np.repeat(np.arange(3), 5)
+CORRUPTIONS = ["fog", "occlusion"]
+PARAMS = {
+    "calibrate": {"bins": 15, "resamples": 200, "seed": 0},
+    "corrupt_eval": {"corruptions": CORRUPTIONS, "images": 15, "seed": 0, "cifar10c_dir": None},
+    "train": {"common": {"image_size": 32}},
+}
+CONDITIONS = conditions(CORRUPTIONS, official=False)
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    """A project where the stage has run on an untrained model, as every variant, under 11 conditions."""
-    root = tmp_path_factory.mktemp("project")
-    folder = root / "data/corrupted"
-    folder.mkdir(parents=True)
+class Corrupted(NamedTuple):
+    """What `corrupt` left: images, uint8 (conditions, N, H, W, 3), and labels; and whether answers mirror them."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    mirror: bool
+
+    def logits(self, root, variant, condition):
+        """What the whole model yields for an image, or on average for it and its mirror image."""
+        model, images = load_classifier(root / f"models/{variant}.safetensors", mirror=False), self.images[condition]
+        ways = [images, np.ascontiguousarray(images[:, :, ::-1])] if self.mirror else [images]
+        return np.mean([predict(model, way) for way in ways], axis=0)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["alone", "mirror"])
+def project(request, tmp_path_factory):
+    """A project where both stages have run on an untrained model, as every variant, under 11 conditions."""
+    root, params = tmp_path_factory.mktemp("project"), PARAMS | {"mirror": request.param}
+    for folder in ("data/backbone", "data/subset"):
+        (root / folder).mkdir(parents=True)
+    images = np.random.default_rng(0).integers(0, 256, (15, 32, 32, 3), dtype=np.uint8)
+    save_split(Split(images, np.arange(15) % 3, np.arange(15)), root / "data/subset", "test")
+    save_classes(["a", "b", "c"], root / "data/subset")
     torch.manual_seed(0)
-    model = Classifier(Head(hidden=[], dropout=0), ["a", "b", "c"], 32).eval()
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    weights = root / "data/backbone/weights.safetensors"
+    save_file({name: state[name] for name in state if not name.startswith("fc.")}, weights, {"backbone": "resnet18"})
+    model = pretrained(weights, Head(hidden=[], dropout=0), ["a", "b", "c"], 32)
     with torch.no_grad():
-        model.head[-1].weight *= 5  # or all probabilities would be near 1 / 3
-    np.save(folder / "images.npy", IMAGES)
-    np.save(folder / "labels.npy", LABELS)
-    (folder / "conditions.json").write_text(json.dumps(CONDITIONS))
-    write_features(model, folder, "corrupted", iter(IMAGES), IMAGES.shape[:2], np.float16)
+        model.head[-1].weight *= 20  # or all probabilities would be near 1 / 3
+    corrupt.run(params, root)
     for variant in VARIANTS:
         save_classifier(model, root / f"models/{variant}.safetensors")
         save_temperature(root, variant, TEMPERATURE)
-        run(PARAMS, root, variant)
-    return root
+        run(params, root, variant)
+    folder = root / "data/corrupted"
+    return root, Corrupted(np.load(folder / "images.npy"), np.load(folder / "labels.npy"), request.param)
+
+
+@pytest.fixture(scope="module")
+def root(project):
+    return project[0]
+
+
+@pytest.fixture(scope="module")
+def seen(project):
+    return project[1]
 
 
 def table(root, variant):
@@ -60,40 +94,53 @@ def test_the_table_has_a_row_for_every_condition(root):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("condition", [0, 4, 10])
-def test_a_row_is_what_the_whole_model_yields_for_its_own_images(root, variant, condition):
+def test_a_row_is_what_the_whole_model_yields_for_its_own_images(root, seen, variant, condition):
     row = table(root, variant).loc[condition]
-    logits = predict(load_classifier(root / f"models/{variant}.safetensors"), IMAGES[condition])
-    assert row["accuracy"] == accuracy_score(LABELS, logits.argmax(axis=1))
+    logits = seen.logits(root, variant, condition)
+    assert row["accuracy"] == accuracy_score(seen.labels, logits.argmax(axis=1))
     for calibration, temperature in (("before", 1.0), ("after", TEMPERATURE)):
         probabilities = tempered_softmax(logits, temperature)
         # The features of fc and layer4 are float16, with 11 bits of precision.
-        assert row[f"nll_{calibration}"] == pytest.approx(log_loss(LABELS, probabilities), rel=2e-3)
-        assert row[f"ece_{calibration}"] == pytest.approx(ece(probabilities, LABELS, 15), abs=2e-3)
+        assert row[f"nll_{calibration}"] == pytest.approx(log_loss(seen.labels, probabilities), rel=2e-3)
+        assert row[f"ece_{calibration}"] == pytest.approx(ece(probabilities, seen.labels, 15), abs=2e-3)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_row_says_which_images_were_right(root, variant):
+def test_the_logits_behind_a_row_are_the_whole_model_s(root, seen, monkeypatch, variant):
+    measured = []
+
+    def note(logits, *temperature):
+        measured.append(logits)
+        return tempered_softmax(logits, *temperature)
+
+    monkeypatch.setattr("stages.corrupt_eval.tempered_softmax", note)
+    run(PARAMS | {"mirror": seen.mirror}, root, variant)
+    for logits, condition in zip(measured[::2], range(len(CONDITIONS)), strict=True):  # before scaling and after
+        np.testing.assert_allclose(logits, seen.logits(root, variant, condition), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_row_says_which_images_were_right(root, seen, variant):
     correct = np.load(root / f"results/corruption/{variant}/correct.npy")
-    assert (correct.shape, correct.dtype) == (IMAGES.shape[:2], bool)
+    assert (correct.shape, correct.dtype) == (seen.images.shape[:2], bool)
     assert table(root, variant)["accuracy"].tolist() == pytest.approx(correct.mean(axis=1))
-    logits = predict(load_classifier(root / f"models/{variant}.safetensors"), IMAGES[4])
-    np.testing.assert_array_equal(correct[4], logits.argmax(axis=1) == LABELS)
+    np.testing.assert_array_equal(correct[4], seen.logits(root, variant, 4).argmax(axis=1) == seen.labels)
 
 
-def test_the_null_band_is_the_ece_of_labels_drawn_from_the_scaled_probabilities(root):
+def test_the_null_band_is_the_ece_of_labels_drawn_from_the_scaled_probabilities(root, seen):
     row = table(root, "full").loc[3]
-    probabilities = tempered_softmax(predict(load_classifier(root / "models/full.safetensors"), IMAGES[3]), TEMPERATURE)
+    probabilities = tempered_softmax(seen.logits(root, "full", 3), TEMPERATURE)
     rng = np.random.default_rng(1)
     drawn = [ece(probabilities, np.array([rng.choice(3, p=each) for each in probabilities]), 15) for _ in range(400)]
     assert row["ece_null_mean"] == pytest.approx(np.mean(drawn), rel=0.1)
     assert row["ece_null_upper"] == pytest.approx(np.quantile(drawn, 0.95), rel=0.1)
 
 
-def test_the_same_input_gives_the_same_bytes(root):
+def test_the_same_input_gives_the_same_bytes(root, seen):
     def written():
         return {path.name: path.read_bytes() for path in (root / "results/corruption/fc").iterdir()}
 
     before = written()
     assert set(before) == {"conditions.csv", "correct.npy"}
-    run(PARAMS, root, "fc")
+    run(PARAMS | {"mirror": seen.mirror}, root, "fc")
     assert written() == before

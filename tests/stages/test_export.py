@@ -10,7 +10,7 @@ from stages.export import run
 from study.evaluation.temperature import save_temperature, tempered_softmax
 from study.networks.classifier import save_classifier
 
-PARAMS = {"freeze": "layer4"}
+PARAMS = {"freeze": "layer4", "mirror": True}
 
 
 @pytest.fixture
@@ -24,17 +24,20 @@ def root(tmp_path, images, model):
     return tmp_path
 
 
-def test_the_published_variant_is_exported_with_its_temperature(root, model, images):
-    run(PARAMS, root)
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_published_variant_is_exported_with_its_temperature(root, model, images, mirror):
+    run(PARAMS | {"mirror": mirror}, root)
     session = onnxruntime.InferenceSession(root / "models/model.onnx", providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map == {
         "classes": '["plane", "bird", "cat"]',
         "image_size": "32",
+        "mirror": "true" if mirror else "false",
         "temperature": "1.25",
         "variant": "layer4",
         "checkpoint_sha256": sha256((root / "models/layer4.safetensors").read_bytes()).hexdigest(),
     }
     (probabilities,) = session.run(["probabilities"], {"images": images})
+    model.mirror = mirror
     with torch.inference_mode():
         logits = model(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(probabilities, tempered_softmax(logits, 1.25), atol=1e-5)

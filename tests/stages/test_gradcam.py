@@ -23,7 +23,7 @@ BLOCK = {
     "faithfulness_images": 10,
     "seed": 0,
 }
-PARAMS = {"freeze": "layer4", "gradcam": BLOCK}
+PARAMS = {"freeze": "layer4", "gradcam": BLOCK, "mirror": True}
 GALLERIES = {"hits", "confident_misses", "confused_pairs", "corrupted", "methods"}
 FILES = {"shown.csv", "gallery.npz", "attribution.json"}
 
@@ -84,10 +84,18 @@ def test_the_page_s_maps_are_the_predicted_class_s_of_every_miss_and_hit(root, i
         index, maps = gallery["index"], gallery["maps"]
     assert (index.dtype, maps.dtype, maps.shape) == (np.int64, np.float16, (40, 4, 4))
     assert index.tolist() == list(range(40))
-    model = load_classifier(root / "models/layer4.safetensors")
+    model = load_classifier(root / "models/layer4.safetensors", mirror=True)
     expected = cams(model, images, logits.argmax(axis=1), "layer2")["grad_cam"]
     peaks = expected.max(axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(maps, expected / np.where(peaks > 0, peaks, 1), atol=1e-3)
+
+
+def test_the_maps_are_tested_on_the_model_that_mirrors_or_does_not(root, undrawn):
+    def faithfulness(mirror):
+        run(PARAMS | {"mirror": mirror}, root)
+        return json.loads((root / "results/gradcam/attribution.json").read_text())["faithfulness"]
+
+    assert faithfulness(mirror=True) != faithfulness(mirror=False)
 
 
 def test_the_record_is_of_the_variant_and_has_every_measure(root, undrawn):

@@ -8,7 +8,7 @@ from study.networks.classifier import Head, save_classifier
 from study.networks.light_classifier import LIGHT_RESNET, LightClassifier
 from study.networks.loading import load_classifier
 
-PARAMS = {}  # it has none
+PARAMS = {"mirror": True}
 
 
 @pytest.fixture
@@ -23,17 +23,18 @@ def root(tmp_path, images, model):
     return tmp_path
 
 
-def predictions(root, variant):
-    run(PARAMS, root, variant)
+def predictions(root, variant, params=PARAMS):
+    run(params, root, variant)
     with np.load(root / f"results/predictions/{variant}.npz") as arrays:
         return dict(arrays)
 
 
+@pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("variant", ["fc", "scratch"])
-def test_the_logits_are_the_model_s_on_the_test_images_and_on_half_of_val(root, images, variant):
-    found = predictions(root, variant)
+def test_the_logits_are_the_model_s_on_the_test_images_and_on_half_of_val(root, images, variant, mirror):
+    found = predictions(root, variant, {"mirror": mirror})
     assert list(found) == ["val_logits", "val_labels", "test_logits", "test_labels"]
-    model = load_classifier(root / f"models/{variant}.safetensors")
+    model = load_classifier(root / f"models/{variant}.safetensors", mirror)
     with torch.inference_mode():
         val, test = model(torch.from_numpy(images[1:11:2])), model(torch.from_numpy(images[11:]))
     scale = test.abs().max().item()

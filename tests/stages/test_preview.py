@@ -8,7 +8,7 @@ from stages import preview
 from study.data.splits import Split, save_classes, save_split
 
 CLASSES = [f"class {label}" for label in range(10)]
-AUGMENT = {"crop_flip": True, "randaugment": False, "cutout": False}
+AUGMENT = {"crop_flip": True, "randaugment": False, "cutout": False, "augmix": False}
 PICTURES = {"samples.png", "augmentation.png", "class_distribution.png"}
 
 
@@ -39,7 +39,7 @@ def test_preview_draws_pictures_and_nothing_else(root):
     assert sorted(path.name for path in root.iterdir()) == ["data", "plots"]
 
 
-@pytest.mark.parametrize("change", [{"cutout": True}, {"seed": 1}])
+@pytest.mark.parametrize("change", [{"cutout": True, "augmix": False}, {"seed": 1}])
 def test_the_augmentation_is_pictured_and_nothing_else_depends_on_it(root, change):
     before, after = written(root), written(root, **change)
     assert {name for name in PICTURES if before[name] != after[name]} == {"augmentation.png"}

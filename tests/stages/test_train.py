@@ -21,6 +21,7 @@ SMALL = copy.deepcopy(PARAMS)
 SMALL["backbone"]["head"]["hidden"] = [16]
 SMALL["train"]["common"] |= {"image_size": 32, "views": 2, "batch_size": 10}
 SMALL["train"]["common"]["probe"]["epochs"] = 3
+SMALL["train"]["full"]["first_image_size"] = None
 SMALL["train"]["scratch"]["batch_size"] = 10
 for variant in TRAIN:
     SMALL["train"][variant]["epochs"] = 2
@@ -72,7 +73,7 @@ def test_a_training_leaves_its_model_curve_and_cost(trained, variant):
     assert list(curve) == CURVE
     assert curve["phase"].tolist() == PHASES[variant]
     assert len(read_json(folder / "cost.json")["epoch_seconds"]) == len(curve)
-    assert load_classifier(trained / f"models/{variant}.safetensors").config["classes"] == CLASSES
+    assert load_classifier(trained / f"models/{variant}.safetensors", mirror=True).config["classes"] == CLASSES
 
 
 def test_nothing_else_is_left(trained):
@@ -84,7 +85,7 @@ def test_nothing_else_is_left(trained):
 @pytest.mark.parametrize(("variant", "frozen"), [("fc", ("trunk.", "tail.")), ("layer4", ("trunk.",)), ("full", ())])
 def test_what_is_not_of_its_depth_stays_the_backbone_s(trained, variant, frozen):
     backbone = load_file(trained / "data/backbone/weights.safetensors")
-    model = load_classifier(trained / f"models/{variant}.safetensors")
+    model = load_classifier(trained / f"models/{variant}.safetensors", mirror=False)
     for part in ("trunk.", "tail."):
         stored = {name.removeprefix(part): value for name, value in model.state_dict().items() if name.startswith(part)}
         same = [value.equal(backbone[name].float()) for name, value in stored.items() if name in backbone]

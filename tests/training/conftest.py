@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch.nn.modules.module import register_module_forward_hook
 
 from study.data.splits import Split, save_classes, save_split
 from study.features.augment import Augment
 from study.features.frozen_features import training_views, write_features
-from study.networks.classifier import Head, pretrained
+from study.networks.classifier import Classifier, Head, pretrained
 from study.pipeline.params import read_params
 from study.pipeline.torchvision_shim import torchvision
 
@@ -32,6 +33,7 @@ def project(tmp_path):
     train = params["train"]
     train["common"] |= {"image_size": IMAGE_SIZE, "views": VIEWS, "batch_size": 12}
     train["scratch"] |= {"batch_size": 12}
+    train["full"] |= {"first_image_size": None}
     params["backbone"] |= {"name": BACKBONE, "head": {"hidden": [], "dropout": 0.1}}
     for phase, epochs in ((train["common"]["probe"], 3), (train["fc"], 3), (train["layer4"], 2), (train["full"], 2)):
         phase["epochs"] = epochs
@@ -54,6 +56,20 @@ def project(tmp_path):
         views, dtype = (VIEWS, np.float16) if name == "train" else (1, np.float32)
         write_features(model, features, name, training_views(images, views, augment, 0), (views, count), dtype)
     return Project(tmp_path, params)
+
+
+@pytest.fixture
+def looks():
+    """(whether it trains, pixels per side) for each batch that a Classifier takes from here on."""
+    seen = []
+
+    def note(module, *_):
+        if isinstance(module, Classifier):
+            seen.append((module.training, module.image_size))
+
+    hook = register_module_forward_hook(note)
+    yield seen
+    hook.remove()
 
 
 @pytest.fixture(autouse=True)

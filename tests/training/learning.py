@@ -24,11 +24,10 @@ from study.training.loop import Batches, fit, over_images
 from study.training.processes import averaged, from_leader, in_processes, leads, processes, share
 from study.training.recipe import Learner, Phase, Recipe
 
-AUGMENT = BatchAugment(crop_flip=True, randaugment=True, cutout=True, mixup=0.2, cutmix=1.0)
+AUGMENT = BatchAugment(crop_flip=True, randaugment=True, cutout=True, augmix=True, mixup=0.2, cutmix=1.0)
 RECIPE = Recipe(optimizer="sgd", schedule="cosine", layer_decay=1.0, ema=0.9, clip=1.0, patience=None)
 PHASE = Phase(epochs=3, lr=0.05, weight_decay=0.0005, label_smoothing=0.1)
 BATCH = 15  # not an even number: the shares are of 7 and 8
-EVEN = 14  # shares of one size: with dropout, other ones leave the processes' random states apart, and one is kept
 
 
 class Pixels(nn.Module):
@@ -104,8 +103,8 @@ def learn(folder: Path, model: nn.Module, batches: Batches | Mortal) -> None:
         torch.save((curve, model.state_dict(), gradients, processes()), folder / "result.pt")
 
 
-def all_images(batch: int = BATCH) -> Batches:
-    return over_images(examples(), batch, AUGMENT)
+def all_images() -> Batches:
+    return over_images(examples(), BATCH, AUGMENT)
 
 
 def meet(root: Path) -> None:
@@ -122,11 +121,11 @@ def run(params: dict[str, Any], root: Path, job: str) -> None:
         meet(root)
         for make in (plain, normalised):
             learn(root / make.__name__, make(), all_images())
-        learn(root / "everything", everything(), all_images(EVEN))
-        learn(root / "killed", everything(), Mortal(all_images(EVEN)))
+        learn(root / "everything", everything(), all_images())
+        learn(root / "killed", everything(), Mortal(all_images()))
 
     def carry_on() -> None:
-        learn(root / "killed", everything(), all_images(EVEN))
+        learn(root / "killed", everything(), all_images())
 
     in_processes(2, {"all": all_trainings, "carry on": carry_on}[job])
 

@@ -96,9 +96,10 @@ def test_an_edit_elsewhere_during_a_training_throws_nothing_away(tmp_path, data,
     assert Checkpoints(tmp_path, "full", [HEAD], [data]).load("head")
 
 
-def test_an_editor_s_swap_file_throws_nothing_away(tmp_path, data, code):
+def test_an_editor_s_swap_file_and_its_lock_of_a_file_throw_nothing_away(tmp_path, data, code):
     Checkpoints(tmp_path, "full", [HEAD], [data]).save("head", STATE)
     (code / "study/training/.loop.py.swp").touch()
+    (code / "study/training/.#loop.py").symlink_to("nowhere")  # Emacs's
     assert Checkpoints(tmp_path, "full", [HEAD], [data]).load("head")
 
 

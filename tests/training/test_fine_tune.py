@@ -10,14 +10,20 @@ from study.networks.loading import load_classifier
 from study.pipeline.files import read_json, read_table
 from study.pipeline.params import Refusal, parse
 from study.training.checkpoints import Checkpoints
-from study.training.fine_tune import Common, ImagePhase, common_settings, fine_tune
-from study.training.recipe import Phase, Recipe
+from study.training.fine_tune import Common, common_settings, fine_tune, resolutions
+from study.training.recipe import ImagePhase, Phase, Recipe
 
 PARTS = {"fc": {"head"}, "layer4": {"tail", "head"}, "full": {"trunk", "tail", "head"}}
 
 
 class Killed(Exception):
     pass
+
+
+def growing(project):
+    """Let the images of `full` grow from 32 to 64 pixels in its two epochs."""
+    project.params["train"]["common"]["image_size"] = 64
+    project.params["train"]["full"]["first_image_size"] = 32
 
 
 def train(project, depth, **options):
@@ -33,7 +39,7 @@ def train(project, depth, **options):
 def test_what_a_depth_freezes_comes_out_as_it_went_in_and_the_rest_has_learned(project, depth):
     train(project, depth)
     before = load_file(project.root / "data/backbone/weights.safetensors")
-    model = load_classifier(project.root / f"models/{depth}.safetensors")
+    model = load_classifier(project.root / f"models/{depth}.safetensors", mirror=False)
     changed = {"head"}  # new in any case
     for part in ("trunk", "tail"):
         state = model.get_submodule(part).state_dict()
@@ -73,10 +79,12 @@ def test_the_same_settings_give_the_same_bytes(project):
     assert files() == once
 
 
+@pytest.mark.parametrize("depth", ["layer4", "full"])
 @pytest.mark.parametrize("saved", [2, 4])  # in the midst of the probe, and of what follows it
-def test_a_killed_training_is_carried_on_to_the_same_bytes(project, monkeypatch, saved):
-    whole = train(project, "layer4")
-    model = project.root / "models/layer4.safetensors"
+def test_a_killed_training_is_carried_on_to_the_same_bytes(project, monkeypatch, depth, saved):
+    growing(project)
+    whole = train(project, depth)
+    model = project.root / f"models/{depth}.safetensors"
     content = model.read_bytes()
     save, times = Checkpoints.save, []
 
@@ -88,10 +96,54 @@ def test_a_killed_training_is_carried_on_to_the_same_bytes(project, monkeypatch,
 
     with monkeypatch.context() as mortal, pytest.raises(Killed):
         mortal.setattr(Checkpoints, "save", save_and_die)
-        train(project, "layer4")
+        train(project, depth)
     model.unlink()
-    assert train(project, "layer4").equals(whole)
+    assert train(project, depth).equals(whole)
     assert model.read_bytes() == content
+
+
+def test_full_trains_at_growing_sizes_and_is_judged_and_left_at_its_own(project, looks):
+    growing(project)
+    train(project, "full")
+    # The probe's are no images. An epoch of 36 is three batches of 12; the half of val that judges is one.
+    assert looks == [*[(True, 32)] * 3, (False, 64), *[(True, 64)] * 3, (False, 64)]
+    assert load_classifier(project.root / "models/full.safetensors", mirror=False).image_size == 64
+
+
+def test_without_a_first_size_every_epoch_of_full_has_its_own(project, looks):
+    train(project, "full")
+    assert looks == 2 * [*[(True, 32)] * 3, (False, 32)]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "sizes"),
+    [
+        (None, 96, [96, 96, 96, 96]),
+        (96, 96, [96, 96, 96, 96]),
+        (32, 128, [32, 64, 96, 128]),  # on the line
+        (64, 128, [64, 96, 96, 128]),  # 64, 85.3, 106.7, 128 on it
+        (64, 100, [64, 64, 96, 100]),  # 64, 76, 88, 100
+        (64, 96, [96]),  # the only epoch is the last
+        (64, 96, [64, 96]),
+    ],
+)
+def test_resolutions_follow_the_line_from_the_first_to_the_last_in_steps_of_32(first, last, sizes):
+    assert resolutions(first, last, len(sizes)) == sizes
+
+
+@pytest.mark.parametrize(("first", "last"), [(32, 33), (40, 50), (48, 48), (64, 224), (80, 90), (511, 512)])
+@pytest.mark.parametrize("epochs", [1, 2, 3, 10, 100])
+def test_resolutions_never_fall_and_never_exceed_the_last(first, last, epochs):
+    sizes = resolutions(first, last, epochs)
+    assert sizes == sorted(sizes) and sizes[0] >= 32
+    assert (len(sizes), sizes[-1]) == (epochs, last)
+
+
+@pytest.mark.parametrize("size", [31, 513, 64.5, True, "64"])
+def test_a_first_size_that_cannot_be_is_refused(project, size):
+    project.params["train"]["full"]["first_image_size"] = size
+    with pytest.raises(Refusal, match=r"train\.full\.first_image_size"):
+        parse(project.params, "train.full", ImagePhase)
 
 
 def test_what_is_given_judges_every_epoch_of_every_phase(project):

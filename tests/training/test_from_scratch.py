@@ -16,7 +16,7 @@ from study.training.recipe import Recipe
 def train(project):
     recipe = parse(project.params, "train.common.recipe", Recipe)
     train_from_scratch(recipe, parse(project.params, "train.scratch", ScratchPhase), project.root)
-    return load_classifier(project.root / "models/scratch.safetensors")
+    return load_classifier(project.root / "models/scratch.safetensors", mirror=False)
 
 
 def test_a_training_leaves_a_light_classifier_its_curve_and_no_checkpoint(project):
@@ -37,6 +37,14 @@ def test_the_first_layer_is_fitted_to_the_first_images_and_never_trained(project
     expected = LightClassifier(Head(hidden=[], dropout=0.0), ["a", "b", "c"], 32, LIGHT_RESNET)
     expected.whiten(load_split(project.root, "train")[0][:10])
     assert torch.equal(model.trunk.whitening.weight, expected.trunk.whitening.weight)
+
+
+def test_images_grow_from_the_first_epoch_s_size_to_its_own_at_which_it_is_judged_and_left(project, looks):
+    project.params["train"]["scratch"] |= {"image_size": 64, "first_image_size": 32}
+    model = train(project)
+    # An epoch of 36 images is three batches of 12; the half of val that judges is one.
+    assert looks == [*[(True, 32)] * 3, (False, 64), *[(True, 64)] * 3, (False, 64)]
+    assert model.image_size == 64
 
 
 def test_neither_backbone_nor_features_are_read(project):

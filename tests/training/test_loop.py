@@ -11,7 +11,7 @@ from study.training.loop import Batches, fit, loss_and_accuracy, over_images, ov
 from tests.training.test_recipe import RECIPE, settings
 
 SLOW = {"epochs": 8, "lr": 1e-9}  # the accuracy of the first epoch is that of all
-CROP_FLIP = BatchAugment(crop_flip=True, randaugment=False, cutout=False, mixup=0.0, cutmix=0.0)
+CROP_FLIP = BatchAugment(crop_flip=True, randaugment=False, cutout=False, augmix=False, mixup=0.0, cutmix=0.0)
 KNOBS = {"optimizer": "adamw", "schedule": "cosine", "ema": 0.9, "clip": 1.0, "patience": 7, "label_smoothing": 0.1}
 
 
@@ -114,7 +114,7 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(train, fresh, epo
 
 def test_a_training_over_augmented_and_mixed_images_that_was_killed_ends_as_if_it_had_not_been(fresh, images):
     examples = Examples(images, np.arange(40) % 3)
-    augment = BatchAugment(crop_flip=True, randaugment=True, cutout=True, mixup=0.2, cutmix=1.0)
+    augment = BatchAugment(crop_flip=True, randaugment=True, cutout=True, augmix=True, mixup=0.2, cutmix=1.0)
     recipe, phase = settings(**KNOBS | {"epochs": 4, "lr": 0.01})
 
     def run(seed, checkpoints):
@@ -182,6 +182,35 @@ def test_the_later_of_equally_good_epochs_is_kept_by_whatever_judges(fresh):
     assert [row["val_accuracy"] for row in curve] == [0.25, 0.75, 0.75, 0.5]
     assert torch.equal(network[1].weight, states[2])
     assert not torch.equal(states[1], states[2])
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_each_epoch_trains_at_its_size_and_is_judged_at_the_network_s_own(model, images, fresh, ema):
+    looks = []
+    model.register_forward_hook(lambda network, *_: looks.append((network.training, network.image_size)))
+    examples = Examples(images, np.arange(40) % 3)
+    batches, knobs = over_images(examples, 20, CROP_FLIP), settings(epochs=3, ema=ema)
+    fit(model, batches, examples, *knobs, 0, "full", fresh(), image_sizes=[64, 33, 32])
+    assert looks == [look for size in (64, 33, 32) for look in (*[(True, size)] * 2, (False, 32))]
+    assert model.image_size == 32
+
+
+def test_an_epoch_that_breaks_off_leaves_the_network_at_its_own_size(model, images, fresh):
+    def interrupted(index, generator):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            model,
+            Batches(interrupted, 40, 20),
+            Examples(images, np.arange(40) % 3),
+            *settings(),
+            0,
+            "full",
+            fresh(),
+            image_sizes=[64],
+        )
+    assert model.image_size == 32
 
 
 def test_each_phase_has_checkpoints_of_its_own_name(fresh):

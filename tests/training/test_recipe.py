@@ -6,8 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from study.features.augment import BatchAugment
 from study.networks.device import autocast
-from study.training.recipe import MOMENTUM, Learner, Phase, Recipe
+from study.pipeline.params import Refusal, parse
+from study.training.recipe import MOMENTUM, ImagePhase, Learner, Phase, Recipe, divergence
 
 RECIPE = Recipe(optimizer="sgd", schedule="onecycle", layer_decay=1.0, ema=0.0, clip=None, patience=None)
 PHASE = Phase(epochs=1, lr=0.1, weight_decay=0.0, label_smoothing=0.0)
@@ -196,3 +198,40 @@ def test_a_phase_that_cannot_train_is_refused(field, value):
 @pytest.mark.parametrize("steps", range(1, 9))
 def test_a_training_may_be_of_a_few_steps(schedule, steps):
     assert max(rates(settings(schedule=schedule), steps)) <= PHASE.lr * (1 + 1e-9)
+
+
+AUGMIX = BatchAugment(crop_flip=False, randaugment=False, cutout=False, augmix=True, mixup=0.0, cutmix=0.0)
+CONSISTENT = ImagePhase(**PHASE.model_dump(), first_image_size=None, augment=AUGMIX, consistency=12.0, processes=1)
+
+
+def test_divergence_is_the_mean_of_each_answers_kl_divergence_from_their_mean():
+    logits = torch.randn(5, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    answers = logits.softmax(2)
+    mean = answers.mean(1)
+    expected = sum(F.kl_div(mean.log(), answers[:, view], reduction="batchmean") for view in range(3)) / 3
+    assert divergence(logits).item() == pytest.approx(expected.item())
+
+
+def test_equal_answers_do_not_diverge_and_opposite_ones_do_so_by_the_logarithm_of_two():
+    same = torch.tensor([[[1.0, -1.0], [1.0, -1.0]]])
+    opposite = torch.tensor([[[50.0, -50.0], [-50.0, 50.0]]])
+    assert divergence(same).item() == pytest.approx(0, abs=1e-7)
+    assert divergence(opposite).item() == pytest.approx(math.log(2))
+
+
+def test_consistency_adds_the_weighed_divergence_to_the_loss_of_the_image_itself():
+    inputs, targets = examples()
+    views = torch.stack([inputs, inputs + 0.1, inputs - 0.2], dim=1)
+    net = network()
+    with autocast():
+        logits = network()(views.flatten(0, 1)).float().unflatten(0, (12, 3))
+    expected = F.cross_entropy(logits[:, 0], targets) + 12 * divergence(logits)
+    loss = Learner(net, RECIPE, CONSISTENT, 10).step(views, targets)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("change", [{"augmix": False}, {"mixup": 0.2}, {"cutmix": 1.0}])
+def test_consistency_without_augmix_or_with_mixed_labels_is_refused(change):
+    block = CONSISTENT.model_dump() | {"augment": AUGMIX.model_dump() | change}
+    with pytest.raises(Refusal, match=r"consistency needs augment\.augmix without mixup and cutmix"):
+        parse({"full": block}, "full", ImagePhase)

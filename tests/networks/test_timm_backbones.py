@@ -1,0 +1,116 @@
+import sys
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from study.networks.classifier import Classifier, Head
+from study.networks.parts import PIXEL_MEAN, PIXEL_STD, Layer
+from study.networks.timm_backbones import LITE0, create, require_stages, untrained
+from study.pipeline.params import Refusal
+
+LAST = {  # the modules with weights from the last stage on
+    LITE0: {"blocks.6", "conv_head", "bn2"},
+    "timm/resnet10t": {"layer4"},
+    "timm/convnext_atto": {"stages.3", "head.norm"},
+    "timm/mobilenetv3_small_050": {"blocks.5", "conv_head"},
+    "timm/regnetx_002": {"s4"},
+}
+
+
+@pytest.fixture
+def shapes_alone():
+    """Networks have shapes and no numbers."""
+    with torch.device("meta"):
+        yield
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_trunk_and_tail_make_up_timm_s_network(name):
+    torch.manual_seed(0)
+    reference, (trunk, tail, features, *_) = create(name), untrained(name)
+    state = reference.state_dict()
+    for part in (trunk, tail):
+        part.load_state_dict({key: state.pop(key) for key in part.state_dict()})
+        part.eval()
+    assert not state
+    pixels = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        pooled, expected = tail(trunk(pixels)), reference(pixels)
+    torch.testing.assert_close(pooled, expected, rtol=1e-4, atol=1e-6 * expected.abs().max().item())
+    assert pooled.shape == (2, features)
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_the_tail_is_the_last_stage_and_what_follows(name, shapes_alone):
+    def of_last(path):
+        return [prefix for prefix in LAST[name] if path.startswith(f"{prefix}.")]
+
+    trunk, tail, *_ = untrained(name)
+    assert {prefix for path, _ in tail.named_parameters() for prefix in of_last(path) or [path]} == LAST[name]
+    assert [path for path, _ in trunk.named_parameters() if of_last(path)] == []
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_every_layer_is_a_map_of_its_stride(name, shapes_alone):
+    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 96, name).eval()
+    sides = {}
+    for layer in get_args(Layer):
+        model.map_module(layer).register_forward_hook(
+            lambda _module, _inputs, output, at=layer: sides.update({at: output.shape[2:]})
+        )
+    with torch.inference_mode():
+        model(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
+    assert sides == {"layer2": (96 / 8, 96 / 8), "layer3": (96 / 16, 96 / 16), "layer4": (96 / 32, 96 / 32)}
+
+
+@pytest.mark.parametrize("name", [LITE0, "timm/mobilenetv3_small_050"])
+def test_running_statistics_follow_at_torchs_pace(name, shapes_alone):
+    trunk, tail, *_ = untrained(name)
+    layers = [layer for part in (trunk, tail) for layer in part.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert {layer.momentum for layer in layers} == {0.1}
+
+
+def test_pixels_are_normalised_as_the_weights_expect(shapes_alone):
+    assert untrained("timm/convnext_atto")[4:] == (PIXEL_MEAN, PIXEL_STD)
+    assert untrained("timm/mobilevit_xxs")[4:] == ((0, 0, 0), (1, 1, 1))
+    assert untrained(LITE0)[4:] == ((127 / 255,) * 3, (128 / 255,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("timm/vit_tiny_patch16_224", "it has no stage of stride 8"),
+        ("timm/mvitv2_tiny", "it has no stage of stride 8"),  # timm's list names modules that it lacks
+        ("timm/vgg11", "its last stage, features.20, has no weights"),
+    ],
+)
+def test_a_network_without_stages_to_unfreeze_is_refused(name, reason, shapes_alone):
+    with pytest.raises(Refusal, match=f"{name}' cannot be unfrozen by stages: {reason}"):
+        untrained(name)
+
+
+@pytest.mark.parametrize("name", ["timm/mambaout_femto", "timm/inception_v3"])  # (N, h, w, K), and no padding
+def test_a_network_whose_maps_have_other_sizes_is_refused(name):
+    with pytest.raises(Refusal, match="yields no 12x12 map of an image of 96 pixels"):
+        require_stages(name, 96)
+
+
+def test_a_check_leaves_torchs_generator_alone():
+    torch.manual_seed(7)
+    require_stages("timm/test_convnext", 64)
+    drawn = torch.rand(1)
+    torch.manual_seed(7)
+    assert torch.equal(drawn, torch.rand(1))
+
+
+def test_a_missing_timm_is_refused_with_the_way_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(Refusal, match=r"timm is not installed: pip install -r requirements/timm\.txt$"):
+        create(LITE0)
+
+
+def test_a_name_that_timm_lacks_is_refused_with_similar_ones():
+    with pytest.raises(Refusal, match=r"'timm/resnet27': timm has no such network; similar: resnet2\w+, .*, "):
+        create("timm/resnet27")
