@@ -12,7 +12,8 @@ import shutil
 import sys
 from pathlib import Path
 
-import onnxruntime
+from inference import Model, load_model
+from study.sources.image_files import InputError
 
 FOLDER = Path("runs/hub")
 CARD, MODEL = Path("MODEL_CARD.md"), Path("models/model.onnx")
@@ -27,6 +28,8 @@ def main() -> None:
         sys.exit(f"hub: {folder} exists and is no earlier layout: name a folder that does not exist")
     try:
         lay_out(Path(), folder)
+    except InputError as fault:
+        sys.exit(f"hub: {fault}")
     except OSError as fault:
         sys.exit(f"hub: {fault.filename}: {fault.strerror}; `dvc repro` makes the model, its card and their pictures")
     print(f"{folder}: the model as the hub expects it. To send it:")
@@ -34,29 +37,29 @@ def main() -> None:
 
 
 def lay_out(root: Path, folder: Path) -> None:
-    """Write the folder anew. Raises OSError, naming the file, when the model, the card or a picture is missing."""
-    card = (root / CARD).read_text(encoding="utf-8")
-    model = (root / MODEL).read_bytes()
-    files = sorted(set(LINK.findall(card)))
-    contents = {name: (root / name).read_bytes() for name in files}
+    """Write the folder anew, once all that goes into it has been read.
+
+    Raises OSError, naming the file, when the model, the card or a picture is missing; InputError when the model is not
+    what the export stage writes.
+    """
+    card, model = (root / CARD).read_bytes(), (root / MODEL).read_bytes()
+    contents = {name: (root / name).read_bytes() for name in LINK.findall(card.decode())}
+    described = json.dumps(config(load_model(root / MODEL)), indent=2) + "\n"
+    contents |= {"README.md": card, "model.onnx": model, "config.json": described.encode()}
     shutil.rmtree(folder, ignore_errors=True)
-    for name, content in {**contents, "README.md": card.encode(), "model.onnx": model}.items():
+    for name, content in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    (folder / "config.json").write_text(json.dumps(config(model), indent=2) + "\n", encoding="utf-8")
 
 
-def config(model: bytes) -> dict:
+def config(model: Model) -> dict:
     """What the exported model says of itself, under the hub's usual names."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    metadata = session.get_modelmeta().custom_metadata_map
-    _, height, width, channels = session.get_inputs()[0].shape
-    classes = json.loads(metadata.pop("classes"))
+    width, height = model.size
     return {
-        "input": {"name": "images", "dtype": "uint8", "shape": ["batch", height, width, channels]},
+        "input": {"name": "images", "dtype": "uint8", "shape": ["batch", height, width, 3]},
         "outputs": ["probabilities", "logits"],
-        "id2label": dict(enumerate(classes)),
-        **metadata,
+        "id2label": dict(enumerate(model.classes)),
+        **{name: text for name, text in model.metadata.items() if name != "classes"},
     }
 
 

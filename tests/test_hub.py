@@ -77,6 +77,14 @@ def test_a_folder_with_other_things_in_it_is_left_alone(root, monkeypatch):
     assert (root / "MODEL_CARD.md").exists()
 
 
+def test_another_model_is_refused_in_one_line_and_nothing_is_lost(root):
+    hub.main()
+    (root / "models/model.onnx").write_bytes(b"no model")
+    with pytest.raises(SystemExit, match=r"^hub: models/model\.onnx: not the model that `dvc repro export` makes .*$"):
+        hub.main()
+    assert (root / "runs/hub/model.onnx").exists()
+
+
 def test_a_folder_of_ones_own_may_be_named(root, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["hub.py", str(tmp_path / "there")])
     hub.main()

@@ -6,18 +6,12 @@ import torch
 
 from study.networks.backbones import NAMES, BackboneName
 from study.networks.classifier import Classifier, Depth, Head, trainable
-from study.networks.parts import Layer
+from study.networks.parts import STRIDES, Layer
 from study.pipeline.params import Refusal, parse, read_params
 from study.reporting.formats import BACKBONES
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def shapes_alone():
-    """Networks have shapes and no numbers: to draw hundreds of millions takes seconds."""
-    with torch.device("meta"):
-        yield
+TIMM = ("timm/resnet10t", "timm/convnext_atto", "timm/mobilenetv3_small_050", "timm/regnetx_002")
 
 
 @pytest.mark.parametrize("name", [*NAMES, "timm/resnet26", "timm/xception41.tf_in1k"])
@@ -31,9 +25,10 @@ def test_another_name_is_refused_with_what_there_is(name):
         parse({"backbone": {"name": name}}, "backbone.name", BackboneName)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_layer_is_a_map_of_its_stride(name, shapes_alone):
-    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 64, name).eval()
+@pytest.mark.parametrize("image_size", [64, 96])
+@pytest.mark.parametrize("name", [*NAMES, *TIMM])
+def test_every_layer_is_a_map_of_its_stride(name, image_size, shapes_alone):
+    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], image_size, name).eval()
     sides = {}
     for layer in get_args(Layer):
         model.map_module(layer).register_forward_hook(
@@ -41,7 +36,8 @@ def test_every_layer_is_a_map_of_its_stride(name, shapes_alone):
         )
     with torch.inference_mode():
         model(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
-    assert sides == {"layer2": (8, 8), "layer3": (4, 4), "layer4": (2, 2)}
+    assert sides == {layer: 2 * (image_size / stride,) for layer, stride in STRIDES.items()}
+    assert STRIDES == {"layer2": 8, "layer3": 16, "layer4": 32}
 
 
 def test_every_backbone_has_a_title_for_card_and_page():

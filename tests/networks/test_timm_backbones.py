@@ -1,12 +1,10 @@
 import sys
-from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
-from study.networks.classifier import Classifier, Head
-from study.networks.parts import PIXEL_MEAN, PIXEL_STD, Layer
+from study.networks.parts import PIXEL_MEAN, PIXEL_STD
 from study.networks.timm_backbones import LITE0, create, require_stages, untrained
 from study.pipeline.params import Refusal
 
@@ -19,27 +17,10 @@ LAST = {  # the modules with weights from the last stage on
 }
 
 
-@pytest.fixture
-def shapes_alone():
-    """Networks have shapes and no numbers."""
-    with torch.device("meta"):
-        yield
-
-
 @pytest.mark.parametrize("name", LAST)
-def test_trunk_and_tail_make_up_timm_s_network(name):
+def test_trunk_and_tail_make_up_timm_s_network(name, require_same_features):
     torch.manual_seed(0)
-    reference, (trunk, tail, features, *_) = create(name), untrained(name)
-    state = reference.state_dict()
-    for part in (trunk, tail):
-        part.load_state_dict({key: state.pop(key) for key in part.state_dict()})
-        part.eval()
-    assert not state
-    pixels = torch.randn(2, 3, 64, 64)
-    with torch.inference_mode():
-        pooled, expected = tail(trunk(pixels)), reference(pixels)
-    torch.testing.assert_close(pooled, expected, rtol=1e-4, atol=1e-6 * expected.abs().max().item())
-    assert pooled.shape == (2, features)
+    require_same_features(create(name), untrained(name), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LAST)
@@ -50,19 +31,6 @@ def test_the_tail_is_the_last_stage_and_what_follows(name, shapes_alone):
     trunk, tail, *_ = untrained(name)
     assert {prefix for path, _ in tail.named_parameters() for prefix in of_last(path) or [path]} == LAST[name]
     assert [path for path, _ in trunk.named_parameters() if of_last(path)] == []
-
-
-@pytest.mark.parametrize("name", LAST)
-def test_every_layer_is_a_map_of_its_stride(name, shapes_alone):
-    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 96, name).eval()
-    sides = {}
-    for layer in get_args(Layer):
-        model.map_module(layer).register_forward_hook(
-            lambda _module, _inputs, output, at=layer: sides.update({at: output.shape[2:]})
-        )
-    with torch.inference_mode():
-        model(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
-    assert sides == {"layer2": (96 / 8, 96 / 8), "layer3": (96 / 16, 96 / 16), "layer4": (96 / 32, 96 / 32)}
 
 
 @pytest.mark.parametrize("name", [LITE0, "timm/mobilenetv3_small_050"])

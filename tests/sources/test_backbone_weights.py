@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save, save_file
 from sklearn.datasets import load_sample_image
 from torch.nn import functional as F
 
-from study.networks.backbones import NAMES
+from study.networks.backbones import NAMES, from_timm
 from study.networks.classifier import Classifier, Head, load_backbone
 from study.networks.timm_backbones import LITE0, timm_library
 from study.networks.torchvision_backbones import MOBILENETS, RESNETS
@@ -142,7 +142,8 @@ def test_random_weights_rescaled_on_images_keep_their_signals_alive(name, tmp_pa
     load_backbone(model, tmp_path / "weights.safetensors")
     with torch.inference_mode():
         features = model.eval().tail(model.trunk(model.preprocess(torch.from_numpy(images[:32]))))
-    assert 0.01 < features.std(0).mean() < 10
+    least = 0.01 if from_timm(name) else 0.1  # Lite0 and resnet10t spread by .05 to .07
+    assert least < features.std(0).mean() < 10
     assert {key for key in state if not torch.equal(state[key], after[key])} == {
         key for key in state if key.endswith("running_var")
     }

@@ -14,6 +14,16 @@ from tests.test_dvc_yaml import ROOT
 PARAMS = read_params(ROOT / "params.yaml")
 
 
+def refused(params, folder):
+    """The line that refuses these parameters, before anything was written below the folder."""
+    with pytest.raises(Refusal) as refusal:
+        run(params, folder)
+    line = str(refusal.value)
+    assert "\n" not in line
+    assert not (folder / "data").exists()
+    return line
+
+
 def changed(key, value):
     params = copy.deepcopy(PARAMS)
     block = params
@@ -96,11 +106,7 @@ def test_the_committed_parameters_are_valid(tmp_path):
     ],
 )
 def test_a_bad_value_is_refused_in_one_line(tmp_path, key, value, line):
-    with pytest.raises(Refusal) as refusal:
-        run(changed(key, value), tmp_path)
-    assert line in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-    assert not (tmp_path / "data").exists()
+    assert line in refused(changed(key, value), tmp_path)
 
 
 def test_the_official_corrupted_files_are_refused_for_another_dataset(tmp_path):
@@ -203,11 +209,7 @@ def with_backbone(name):
     ],
 )
 def test_a_network_of_timm_that_cannot_be_used_is_refused_in_one_line(tmp_path, name, line):
-    with pytest.raises(Refusal) as refusal:
-        run(with_backbone(name), tmp_path)
-    assert line in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-    assert not (tmp_path / "data").exists()
+    assert line in refused(with_backbone(name), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "timm/convnext_atto"])
@@ -236,11 +238,7 @@ def test_timm_is_needed_for_its_networks_alone(tmp_path, monkeypatch):
     ],
 )
 def test_a_bad_mirror_or_first_image_size_is_refused_in_one_line(tmp_path, key, value, line):
-    with pytest.raises(Refusal) as refusal:
-        run(changed(key, value), tmp_path)
-    assert line in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-    assert not (tmp_path / "data").exists()
+    assert line in refused(changed(key, value), tmp_path)
 
 
 @pytest.mark.parametrize(
