@@ -60,6 +60,37 @@ def augmentation_figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def augmix_figure(table: pd.DataFrame) -> Figure:
+    """A line per variant, from its figure without AugMix (hollow) to that with it: accuracy, corrupted accuracy, ECE.
+
+    The settings are "plain" and "augmix". The third panel is the ECE under corruption (`corrupted_ece_after`).
+    """
+    variants = list(dict.fromkeys(table["variant"]))
+    means = table.groupby(["setting", "variant"]).mean(numeric_only=True)
+    figure = Figure(figsize=(9.3, 1.7 + 0.36 * len(variants)), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    columns = ("accuracy", "corrupted_accuracy", "corrupted_ece_after")
+    titles = ("accuracy", "accuracy under corruption", "ECE under corruption")
+    for axes, column, title in zip(panels, columns, titles, strict=True):
+        for line, variant in enumerate(variants):
+            plain, augmix = (means.loc[(setting, variant), column] for setting in ("plain", "augmix"))
+            axes.plot([plain, augmix], [line, line], color=GREY, linewidth=1.5, zorder=1)
+            axes.plot(plain, line, color=COLOURS[line], markersize=7, **HOLLOW)
+            axes.plot(augmix, line, color=COLOURS[line], markersize=7, marker="o")
+        axes.set_title(title, fontsize=11)
+        axes.margins(x=0.15)
+        frame(axes)
+    panels[0].set_yticks(range(len(variants)), variants)
+    panels[0].margins(y=0.2)
+    panels[0].invert_yaxis()
+    legend = [
+        Line2D([], [], color=GREY, linestyle="none", label="crop and flip", **HOLLOW),
+        Line2D([], [], color=GREY, linestyle="none", marker="o", label="and AugMix"),
+    ]
+    figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, **TEXT)
+    return figure
+
+
 def data_size_figure(table: pd.DataFrame) -> Figure:
     """A curve per variant over the training images: accuracy on clean and corrupted ones, and ECE before and after."""
     sizes = sorted(table["train_images"].unique())
@@ -162,6 +193,7 @@ def frame(axes: Axes) -> None:
 
 FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {  # by study
     "augmentation": augmentation_figure,
+    "augmix": augmix_figure,
     "data_size": data_size_figure,
     "recipes": recipes_figure,
     "systems": systems_figure,

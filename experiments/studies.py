@@ -70,6 +70,11 @@ def _augment(**changes: bool | float) -> tuple[int, Settings]:
     return 2, {f"train.full.augment.{name}": value for name, value in changes.items()}
 
 
+def _with_augmix(on: bool) -> tuple[int, Settings]:
+    """AugMix in all four trainings, or in none."""
+    return 1, {f"train.{block}.augment.augmix": on for block in ("common", "full", "scratch")}
+
+
 def _images(count: int, probe: int, fc: int, layer4: int, full: int, scratch: int) -> tuple[int, Settings]:
     """So many images, and the epochs of each training: the fewer images, the more, so that they are learned too."""
     return 1, {
@@ -162,6 +167,19 @@ STUDIES = {
             "10k": _images(10000, probe=10, fc=40, layer4=8, full=4, scratch=12),
             "45k": (1, {"train.full.epochs": 4}),
         },
+    ),
+    "augmix": Study(
+        VARIANTS,
+        {
+            **CORRUPTED,
+            "data.train": 10000,
+            "train.common.views": 3,
+            "train.fc.epochs": 40,
+            "train.layer4.epochs": 8,
+            "train.full.epochs": 6,
+            "train.scratch.epochs": 12,
+        },
+        {"plain": _with_augmix(False), "augmix": _with_augmix(True)},
     ),
     "recipes": Study(
         ("full",),
