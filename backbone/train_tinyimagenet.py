@@ -29,7 +29,7 @@ from study.networks import classifier as model_module
 from study.networks.classifier import Classifier, Head, load_backbone
 from study.networks.device import autocast, device, has_native_bf16
 from study.networks.inference import predict
-from study.networks.parts import PIXEL_MEAN, PIXEL_STD
+from study.networks.trunk_and_tail import PIXEL_MEAN, PIXEL_STD
 from study.pipeline.params import Block, Refusal
 
 CACHE = Path(".cache/backbone")

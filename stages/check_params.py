@@ -7,13 +7,11 @@ data/params.ok, whose content is constant, so that no other stage runs again bec
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from study.attacks.gradient_attacks import Adversarial
 from study.attribution.cam import GradCam, require_map
 from study.corruption.catalogue import CorruptEval
 from study.evaluation.temperature import Calibrate
-from study.networks.backbones import BackboneName, from_timm, require_usable, untrained
+from study.networks.backbones import BackboneName, require_usable
 from study.networks.classifier import Head
 from study.networks.light_classifier import LightClassifier
 from study.pipeline.params import Block, Refusal, parse
@@ -60,9 +58,9 @@ class Params(Block):
 def run(params: dict[str, Any], root: Path) -> None:
     checked = parse(params, "", Params)
     common, scratch = checked.train.common, checked.train.scratch
-    require_usable(checked.backbone.name, common.image_size)
+    first_size = checked.train.full.first_image_size
+    require_usable(checked.backbone.name, [size for size in (common.image_size, first_size) if size])
     require_weights(checked.backbone.name, checked.backbone.weights)
-    require_plain_convolutions(checked.backbone.name)
     if checked.freeze == "scratch":
         require_map(checked.gradcam.layer, scratch.image_size, LightClassifier.map_size)
     else:
@@ -87,10 +85,16 @@ def run(params: dict[str, Any], root: Path) -> None:
     }
     if checked.data.dataset == "folder":
         require_enough(checked.data, list_pictures(root / checked.data.path), asked)
-        for name, image_size in (("common", common.image_size), ("scratch", scratch.image_size)):
-            if checked.data.side > COARSEST * image_size:
+        sizes = {
+            "common.image_size": common.image_size,
+            "full.first_image_size": first_size,
+            "scratch.image_size": scratch.image_size,
+            "scratch.first_image_size": scratch.first_image_size,
+        }
+        for name, image_size in sizes.items():
+            if image_size and checked.data.side > COARSEST * image_size:
                 raise Refusal(
-                    f"params.yaml: data.side = {checked.data.side}: train.{name}.image_size = {image_size} is less "
+                    f"params.yaml: data.side = {checked.data.side}: train.{name} = {image_size} is less "
                     "than half of it, and would skip pixels: lower the one or raise the other"
                 )
     if checked.data.dataset != "cifar10" and checked.corrupt_eval.cifar10c_dir is not None:
@@ -104,23 +108,6 @@ def run(params: dict[str, Any], root: Path) -> None:
     marker = root / "data/params.ok"
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text("params.yaml is valid\n")
-
-
-def require_plain_convolutions(name: str) -> None:
-    """Raises Refusal when a 3x3 convolution is not torch's own: `use_matrix_products` would put a plain one there."""
-    if not from_timm(name):
-        return
-    trunk, tail, *_ = untrained(name)
-    kinds = {type(layer) for layer in (*trunk.modules(), *tail.modules()) if _is_3x3(layer)} - {nn.Conv2d}
-    if kinds:
-        raise Refusal(
-            f"params.yaml: backbone.name = {name!r}: its convolutions are no plain ones "
-            f"({', '.join(sorted(kind.__name__ for kind in kinds))}); choose another, such as timm/resnet26"
-        )
-
-
-def _is_3x3(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d) and (layer.kernel_size, layer.stride, layer.groups) == ((3, 3), (1, 1), 1)
 
 
 if __name__ == "__main__":

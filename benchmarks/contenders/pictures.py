@@ -21,7 +21,7 @@ from benchmarks.measuring.clock import Clock
 from study.data.splits import Examples, class_names, halves, load_split
 from study.features.augment import PAD
 from study.networks.device import device
-from study.networks.parts import PIXEL_MEAN, PIXEL_STD
+from study.networks.trunk_and_tail import PIXEL_MEAN, PIXEL_STD
 from study.pipeline.torchvision_shim import torchvision
 
 transforms = torchvision.transforms

@@ -20,7 +20,7 @@ from benchmarks.contenders.pictures import BATCH, Judge, resnet18
 from benchmarks.measuring.clock import Clock
 from study.data.splits import class_names, load_split
 from study.networks.device import device
-from study.networks.parts import PIXEL_MEAN, PIXEL_STD
+from study.networks.trunk_and_tail import PIXEL_MEAN, PIXEL_STD
 from study.pipeline.torchvision_shim import torchvision  # noqa: F401  before fastai imports it
 
 from fastai.vision.all import (  # isort: skip

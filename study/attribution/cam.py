@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from study.corruption.catalogue import CorruptionName
 from study.networks.classifier import Classifier
 from study.networks.device import device
-from study.networks.parts import Layer, map_size
+from study.networks.trunk_and_tail import Layer, map_size
 from study.pipeline.params import Block, Refusal, Seed
 
 Method = Literal["grad_cam", "hirescam", "layer_cam"]

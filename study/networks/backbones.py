@@ -1,13 +1,14 @@
 """The backbones by name: pretrained networks without their classifiers, cut at the block that `layer4` unfreezes."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from study.networks import timm_backbones, torchvision_backbones
-from study.networks.parts import Backbone
+from study.networks.trunk_and_tail import Backbone
 from study.networks.timm_backbones import LITE0, PREFIX
 from study.networks.torchvision_backbones import MOBILENETS, RESNETS
 
@@ -35,7 +36,8 @@ def untrained(name: str) -> Backbone:
     return timm_backbones.untrained(name) if from_timm(name) else torchvision_backbones.untrained(name)
 
 
-def require_usable(name: str, image_size: int) -> None:
-    """Raises Refusal when `name` does not exist, cannot be cut or cannot take images of this size in pixels."""
+def require_usable(name: str, image_sizes: Iterable[int]) -> None:
+    """Raises Refusal when `name` does not exist, cannot be cut or cannot take images of these sizes in pixels."""
     if from_timm(name):
-        timm_backbones.require_stages(name, image_size)
+        for image_size in image_sizes:
+            timm_backbones.require_stages(name, image_size)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from study.networks.backbones import untrained
 from study.networks.conv_2x2 import use_matrix_products
-from study.networks.parts import Layer, map_size
+from study.networks.trunk_and_tail import Layer, map_size
 from study.pipeline.params import Block
 
 Depth = Literal["fc", "layer4", "full"]

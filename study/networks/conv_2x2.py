@@ -37,10 +37,13 @@ class Conv3x3(nn.Conv2d):
 
 
 def use_matrix_products(network: nn.Module) -> None:
-    """Replace every dense 3x3 convolution of stride 1 and padding 1 by a Conv3x3 with the same parameters."""
+    """Replace every dense 3x3 nn.Conv2d of stride 1 and padding 1 by a Conv3x3 with the same parameters.
+
+    Subclasses stay: they may compute something else, as weight-standardised convolutions do.
+    """
     for parent in list(network.modules()):
         for name, layer in parent.named_children():
-            if isinstance(layer, nn.Conv2d) and _is_dense_3x3(layer):
+            if type(layer) is nn.Conv2d and _is_dense_3x3(layer):
                 setattr(parent, name, Conv3x3.like(layer))
 
 

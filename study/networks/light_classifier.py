@@ -7,7 +7,7 @@ import torch
 
 from study.light_resnet.network import Whitening, light_resnet, map_size
 from study.networks.classifier import Classifier
-from study.networks.parts import Backbone, Layer
+from study.networks.trunk_and_tail import Backbone, Layer
 
 LIGHT_RESNET = "light_resnet"  # in place of a backbone's name
 MAPS: dict[Layer, str] = {"layer2": "trunk.layer2", "layer3": "trunk.layer3", "layer4": "tail.layer4"}

@@ -12,12 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from study.networks.parts import STRIDES, Backbone, Layer, map_size
+from study.networks.trunk_and_tail import STRIDES, Backbone, Layer, map_size
 from study.pipeline.params import Refusal
 from study.pipeline.torchvision_shim import torchvision
 
 PREFIX = "timm/"
-BATCH_NORM_MOMENTUM = 0.1  # torch's; with the 0.01 of some networks, running statistics lag by epochs
 
 SEQUENCE = "it does more than run its parts one after another"
 
@@ -83,7 +82,7 @@ def require_stages(name: str, image_size: int) -> None:
         except (AssertionError, RuntimeError) as fault:
             reason = str(fault).partition("\n")[0]
             raise Refusal(
-                f"params.yaml: train.common.image_size = {image_size}: {name} cannot take it ({reason})"
+                f"params.yaml: {image_size} pixels a side: {name} cannot take it ({reason})"
             ) from None
         for layer, path in backbone.maps.items():
             parts.get_submodule(path).register_forward_hook(
@@ -105,9 +104,6 @@ def require_stages(name: str, image_size: int) -> None:
 
 
 def _cut(name: str, net: Any) -> Backbone:
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = BATCH_NORM_MOMENTUM
     stages = {stage["reduction"]: stage["module"] for stage in getattr(net, "feature_info", [])}
     modules = dict(net.named_modules())
     if missing := [stride for stride in STRIDES.values() if stages.get(stride) not in modules]:

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from study.networks.parts import STRIDES, Backbone, Layer
+from study.networks.trunk_and_tail import STRIDES, Backbone, Layer
 from study.pipeline.torchvision_shim import torchvision
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "wide_resnet50_2")

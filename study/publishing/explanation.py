@@ -12,7 +12,7 @@ from PIL import Image
 from study.attribution.cam import SMALLEST_MAP, cams, heatmap
 from study.drawing.heatmap_gallery import overlay
 from study.networks.loading import load_classifier
-from study.networks.parts import Layer
+from study.networks.trunk_and_tail import Layer
 from study.sources.image_files import InputError, read_image, reason
 
 SHOWN_SIDE = 256  # pixels per side of the square shown

@@ -6,7 +6,7 @@ import torch
 
 from study.networks.backbones import NAMES, BackboneName
 from study.networks.classifier import Classifier, Depth, Head, trainable
-from study.networks.parts import STRIDES, Layer
+from study.networks.trunk_and_tail import STRIDES, Layer
 from study.pipeline.params import Refusal, parse, read_params
 from study.reporting.formats import BACKBONES
 

@@ -69,6 +69,15 @@ def test_any_other_convolution_is_left_alone(change):
     assert network[0] is layer and type(layer) is nn.Conv2d
 
 
+def test_a_subclass_which_may_compute_something_else_is_left_alone():
+    class Standardised(nn.Conv2d):
+        pass
+
+    network = nn.Sequential(Standardised(4, 4, **DENSE))
+    use_matrix_products(network)
+    assert type(network[0]) is Standardised
+
+
 @pytest.fixture
 def resnet():
     torch.manual_seed(0)
