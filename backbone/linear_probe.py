@@ -21,6 +21,7 @@ from study.networks.classifier import Classifier, Head, load_backbone
 from study.networks.inference import predict
 from study.pipeline.params import Refusal
 
+SCALES = {"normalised": None, "unit": 255.0, "raw": 1.0}  # of pixels: what 0-255 is divided by; None is mean and std
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2)  # inverse weights of the L2 penalty, of which val chooses one
 
 
@@ -30,13 +31,25 @@ class Probe(NamedTuple):
     test_accuracy: float
 
 
-def run(root: Path, weights: Path, image_size: int) -> Probe:
-    """Fit a logistic regression on the features of the train images and their mirror images; judge it on test."""
-    if not (root / "data/subset").exists():
-        raise Refusal("data/subset is missing: `dvc repro subsample` writes it")
-    model = Classifier(Head(hidden=[], dropout=0.0), class_names(root), image_size)
+def frozen(weights: Path, classes: list[str], image_size: int, pixels: str) -> Classifier:
+    """A network from images to pooled features. pixels: one of SCALES."""
+    model = Classifier(Head(hidden=[], dropout=0.0), classes, image_size)
     load_backbone(model, weights)
     model.head = nn.Identity()
+    if scale := SCALES[pixels]:
+        model.mean.zero_()
+        model.std.fill_(scale)
+    return model
+
+
+def run(root: Path, weights: Path, image_size: int, pixels: str = "normalised") -> Probe:
+    """Fit a logistic regression on the features of the train images and their mirror images; judge it on test.
+
+    pixels: one of SCALES. Only "normalised" is what the backbone was trained with.
+    """
+    if not (root / "data/subset").exists():
+        raise Refusal("data/subset is missing: `dvc repro subsample` writes it")
+    model = frozen(weights, class_names(root), image_size, pixels)
     images, labels = load_split(root, "train")
     mirrored = np.ascontiguousarray(images[:, :, ::-1])
     features = np.concatenate([predict(model, images), predict(model, mirrored)])
@@ -59,9 +72,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path, help="safetensors of a torchvision ResNet-18 without its head")
     parser.add_argument("--image-size", type=int, default=64, help="pixels a side (default: %(default)s)")
+    parser.add_argument("--pixels", choices=SCALES, default="normalised", help="what the backbone sees (%(default)s)")
     arguments = parser.parse_args()
     try:
-        probe = run(Path(), arguments.weights, arguments.image_size)
+        probe = run(Path(), arguments.weights, arguments.image_size, arguments.pixels)
     except (Refusal, OSError) as fault:
         sys.exit(f"linear_probe: {fault}")
     print(f"test accuracy {probe.test_accuracy:.4f}, val {probe.val_accuracy:.4f} at C = {probe.strength}")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from backbone.linear_probe import STRENGTHS, run
+from backbone.linear_probe import STRENGTHS, frozen, run
 from backbone.train_tinyimagenet import backbone_weights
 from study.networks.classifier import Classifier, Head
 from study.pipeline.params import Refusal
@@ -39,6 +39,13 @@ def test_a_probe_on_random_features_tells_dark_from_bright(tmp_path: Path, weigh
     assert probe.val_accuracy == 1.0
     assert probe.test_accuracy == 3 / 4
     assert probe.strength in STRENGTHS
+
+
+@pytest.mark.parametrize(("pixels", "white"), [("unit", 1.0), ("raw", 255.0), ("normalised", (1 - 0.485) / 0.229)])
+def test_the_backbone_may_see_pixels_that_it_was_not_trained_with(weights: Path, pixels: str, white: float) -> None:
+    model = frozen(weights, ["any"], 32, pixels)
+    seen = model.preprocess(torch.full((1, 32, 32, 3), 255, dtype=torch.uint8))
+    torch.testing.assert_close(seen[0, 0], torch.full((32, 32), white))
 
 
 def test_without_the_pipelines_images_it_names_the_stage_that_writes_them(tmp_path: Path, weights: Path) -> None:
