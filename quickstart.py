@@ -11,6 +11,8 @@ import sys
 import tarfile
 from pathlib import Path
 
+from dvc.api import DVCFileSystem
+
 from experiments.environment import experiment_environment
 from study.pipeline.files import read_json
 from study.reporting.results_table import plain_table
@@ -21,7 +23,6 @@ SIZES = {
     "cifar10": {"data.train": 2000, "data.val": 1000, "data.test": 1000},
     "digits": {"data.train": 900, "data.val": 400, "data.test": 360},
 }
-MIRROR = {"cifar10": "true", "digits": "false"}  # a digit's mirror image is no digit
 SHORT = {
     "train.common.image_size": 64,
     "train.full.first_image_size": "null",
@@ -41,7 +42,7 @@ def main() -> None:
     os.chdir(root)
     dataset = choose_dataset(root)
     command = ["dvc", "exp", "run", "--temp", "--name", NAME, "--set-param", f"data.dataset={dataset}"]
-    for key, value in ({"mirror": MIRROR[dataset]} | SIZES[dataset] | SHORT).items():
+    for key, value in (SIZES[dataset] | SHORT).items():
         command += ["--set-param", f"{key}={value}"]
     environment = experiment_environment(root)
     subprocess.run(["dvc", "exp", "remove", NAME], env=environment, capture_output=True)
@@ -50,7 +51,8 @@ def main() -> None:
     folder = copy_results(root)
     summary, training = (read_json(folder / f"metrics/{name}.json") for name in ("summary", "training"))
     print(f"\nThe variants on {dataset}, at a small size:\n\n{plain_table(summary, training)}\n")
-    print(f"Pictures: {folder}/plots. Model card: {folder}/MODEL_CARD.md.")
+    print(f"Open {folder}/report.html in a browser. Pictures: {folder}/plots. Model card: {folder}/MODEL_CARD.md.")
+    print(f"Classify a picture: python inference.py --model {folder}/model.onnx --image PICTURE")
     print(f"`dvc exp show` sets the experiment beside the committed run; `dvc exp apply {NAME}` brings all of it here.")
 
 
@@ -79,14 +81,15 @@ def choose_dataset(root: Path) -> str:
 
 
 def copy_results(root: Path) -> Path:
-    """Copy what the experiment measured and drew, but no model, into runs/quickstart."""
+    """Copy what the experiment measured, drew and exported into runs/quickstart."""
     refs = subprocess.check_output(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], text=True).split()
     (ref,) = (ref for ref in refs if ref.endswith(f"/{NAME}"))
-    archive = subprocess.check_output(["git", "archive", ref, "metrics", "plots", "MODEL_CARD.md"])
+    archive = subprocess.check_output(["git", "archive", ref, "metrics", "plots", "MODEL_CARD.md", "report.html"])
     folder = root / "runs" / NAME
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later have it
         files.extractall(folder)
+    DVCFileSystem(str(root), rev=ref).get_file("models/model.onnx", str(folder / "model.onnx"))
     return folder.relative_to(root)
 
 
