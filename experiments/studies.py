@@ -157,17 +157,6 @@ STUDIES = {
             "all": _augment(crop_flip=True, randaugment=True, cutout=True, mixup=0.2, cutmix=1.0),
         },
     ),
-    "data_size": Study(
-        VARIANTS,
-        {**CORRUPTED, **AT_64},
-        {
-            "1k": _images(1000, probe=40, fc=100, layer4=20, full=16, scratch=35),
-            "2k": _images(2000, probe=30, fc=80, layer4=16, full=10, scratch=25),
-            "5k": _images(5000, probe=20, fc=60, layer4=12, full=6, scratch=16),
-            "10k": _images(10000, probe=10, fc=40, layer4=8, full=4, scratch=12),
-            "45k": (1, {"train.full.epochs": 4}),
-        },
-    ),
     "augmix": Study(
         VARIANTS,
         {
@@ -180,6 +169,17 @@ STUDIES = {
             "train.scratch.epochs": 12,
         },
         {"plain": _with_augmix(False), "augmix": _with_augmix(True)},
+    ),
+    "data_size": Study(
+        VARIANTS,
+        {**CORRUPTED, **AT_64},
+        {
+            "1k": _images(1000, probe=40, fc=100, layer4=20, full=16, scratch=35),
+            "2k": _images(2000, probe=30, fc=80, layer4=16, full=10, scratch=25),
+            "5k": _images(5000, probe=20, fc=60, layer4=12, full=6, scratch=16),
+            "10k": _images(10000, probe=10, fc=40, layer4=8, full=4, scratch=12),
+            "45k": (1, {"train.full.epochs": 4}),
+        },
     ),
     "recipes": Study(
         ("full",),

@@ -21,8 +21,11 @@ SMALL = {
     "data": {"dataset": "digits", "train": 100, "val": 40, "test": 60},
     "backbone": {"weights": "none"},
     "train.common": {"image_size": 32, "views": 2, "batch_size": 20},
+    "train.common.augment": {"augmix": False},  # too much for so short a training
     "train.full": {"lr": 0.005, "first_image_size": None},
+    "train.full.augment": {"augmix": False},
     "train.scratch": {"batch_size": 10},
+    "train.scratch.augment": {"augmix": False},
     "calibrate": {"resamples": 20},
     "corrupt_eval": {"images": 20, "corruptions": ["gaussian_noise", "frost", "saturate"]},
     "adversarial": {"images": 10, "epsilons": [2], "steps": 2},
@@ -117,7 +120,6 @@ def clone(folder: Path) -> None:
         for part in key.split("."):
             block = block[part]
         block |= values
-    params["mirror"] = False  # a digit's mirror image is no digit
     for phase in (params["train"]["common"]["probe"], *params["train"].values()):
         if "epochs" in phase:
             phase["epochs"] = EPOCHS

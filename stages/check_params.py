@@ -7,6 +7,8 @@ data/params.ok, whose content is constant, so that no other stage runs again bec
 from pathlib import Path
 from typing import Any
 
+from study.adaptation.batch_norm import Adapt
+from study.adaptation.interpolation import Interpolate
 from study.attacks.gradient_attacks import Adversarial
 from study.attribution.cam import GradCam, require_map
 from study.corruption.catalogue import CorruptEval
@@ -51,6 +53,8 @@ class Params(Block):
     train: Train
     calibrate: Calibrate
     corrupt_eval: CorruptEval
+    adapt: Adapt
+    interpolate: Interpolate
     adversarial: Adversarial
     gradcam: GradCam
 

@@ -1,10 +1,12 @@
 """Test whether the variants differ, pair by pair, on the same test images.
 
-Reads results/predictions/{variant}.npz, results/temperature/{variant}.json and results/corruption/{variant} of every
-variant, and data/subset/classes.json. Writes results/comparison.json:
+Reads results/predictions/{variant}.npz, results/temperature/{variant}.json, results/corruption/{variant} and
+results/adaptation/{variant} of every variant, and data/subset/classes.json. Writes results/comparison.json:
 - for each pair, the differences in accuracy, in ECE and NLL after scaling, and in accuracy under corruption, with
   paired bootstrap intervals; and McNemar's test of equal accuracy, its p-value also adjusted for the number of pairs;
-- each variant's accuracy under corruption, with its interval.
+- under `shift`, each variant's accuracy and ECE after scaling, as means over the benchmark's corruptions
+  (`corrupted`) and over those held out (`held_out`), with intervals; and what adapted batch-norm statistics change
+  (`adapted`), with paired intervals, on the images of the stage `adapt`.
 Params: calibrate.
 """
 
@@ -13,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from study.data.splits import class_names
 from study.evaluation.bootstrap import LEVEL, Resampled, bootstrap, difference, interval
 from study.evaluation.paired_tests import holm, mcnemar
 from study.evaluation.predictions import load_predictions
-from study.evaluation.robustness import share_right
+from study.evaluation.robustness import counted, held_out, mean_measures
 from study.evaluation.scores import resampled_scores
 from study.evaluation.temperature import Calibrate, load_temperature
 from study.pipeline.files import read_table, write_json
@@ -32,7 +35,7 @@ def run(params: dict[str, Any], root: Path) -> None:
     classes = class_names(root)
     tests = {variant: load_predictions(root, variant, "test", len(classes)) for variant in VARIANTS}
     labels = tests[VARIANTS[0]].labels
-    figures, correct = {}, {}
+    figures, correct, shift = {}, {}, {}
     for variant, predictions in tests.items():
         if not np.array_equal(predictions.labels, labels):
             raise Refusal(
@@ -43,7 +46,8 @@ def run(params: dict[str, Any], root: Path) -> None:
         measured = resampled_scores(predictions.logits, labels, temperature, block.bins)
         compared = {name: measured[name] for name in ("accuracy", "ece", "nll")}
         figures[variant] = bootstrap(compared, len(labels), block.resamples, block.seed)
-        figures[variant]["corrupted_accuracy"] = corrupted_accuracy(root, variant, block)
+        shift[variant] = under_shift(root, variant, block)
+        figures[variant]["corrupted_accuracy"] = shift[variant]["corrupted"]["accuracy"]
         correct[variant] = predictions.logits.argmax(axis=1) == labels
 
     names = list(combinations(VARIANTS, 2))
@@ -54,22 +58,43 @@ def run(params: dict[str, Any], root: Path) -> None:
         differences = {name: difference(figures[first][name], figures[second][name]) for name in figures[first]}
         pairs.append({"first": first, "second": second, **differences, "mcnemar": {**test, "p_holm": p_holm}})
         print(f"{second} - {first}: accuracy {differences['accuracy']['difference']:+.4f}, p {p_holm:.2g} (Holm)")
-    corrupted = {variant: of["corrupted_accuracy"] for variant, of in figures.items()}
     result = {
         "level": LEVEL,
         "resamples": block.resamples,
-        "corrupted_accuracy": {name: {"mean": of.estimate, **interval(of)} for name, of in corrupted.items()},
+        "shift": {variant: told(groups) | adaptation(root, variant, block) for variant, groups in shift.items()},
         "pairs": pairs,
     }
     write_json(root / "results/comparison.json", result)
 
 
-def corrupted_accuracy(root: Path, variant: str, block: Calibrate) -> Resampled:
-    """Mean accuracy over the counted conditions; resampling keeps an image with all its corruptions."""
+def under_shift(root: Path, variant: str, block: Calibrate) -> dict[str, dict[str, Resampled]]:
+    """Mean accuracy and ECE over each group of conditions that there is."""
     folder = root / "results/corruption" / variant
-    shares = share_right(read_table(folder / "conditions.csv"), np.load(folder / "correct.npy"))
-    means = {"mean": lambda weights: (weights * shares).mean(axis=-1)}
-    return bootstrap(means, len(shares), block.resamples, block.seed)["mean"]
+    table = read_table(folder / "conditions.csv")
+    groups = {"corrupted": counted(table).index, "held_out": held_out(table).index}
+    return {name: of_rows(folder, rows, block) for name, rows in groups.items() if len(rows)}
+
+
+def of_rows(folder: Path, rows: pd.Index, block: Calibrate, images: int | None = None) -> dict[str, Resampled]:
+    """Means over these rows of confidence.npy and correct.npy, of the first `images` images."""
+    confidence, correct = (np.load(folder / f"{name}.npy")[rows, :images] for name in ("confidence", "correct"))
+    return bootstrap(mean_measures(confidence, correct, block.bins), correct.shape[1], block.resamples, block.seed)
+
+
+def told(groups: dict[str, dict[str, Resampled]]) -> dict[str, Any]:
+    return {
+        group: {name: {"mean": of.estimate, **interval(of)} for name, of in figures.items()}
+        for group, figures in groups.items()
+    }
+
+
+def adaptation(root: Path, variant: str, block: Calibrate) -> dict[str, Any]:
+    """How adapted statistics change the mean accuracy and ECE under the benchmark's corruptions."""
+    before, after = root / "results/corruption" / variant, root / "results/adaptation" / variant
+    rows, images = counted(read_table(before / "conditions.csv")).index, np.load(after / "correct.npy").shape[1]
+    frozen, adapted = (of_rows(folder, rows, block, images) for folder in (before, after))
+    changes = {name: difference(frozen[name], adapted[name]) for name in frozen}
+    return {"adapted": {"images": images, **told({"after": adapted})["after"], "change": changes}}
 
 
 if __name__ == "__main__":

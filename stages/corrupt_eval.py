@@ -4,7 +4,8 @@ Reads data/corrupted, models/{variant}.safetensors and results/temperature/{vari
 results/corruption/{variant}
 - conditions.csv: a row for the clean images (severity 0) and for each corruption and severity 1-5, with the null band
   of the ECE after scaling;
-- correct.npy: whether each image is classified right, bool (rows, images).
+- correct.npy: whether each image is classified right, bool (rows, images);
+- confidence.npy: its confidence after scaling, float64 (rows, images).
 Params: calibrate.bins, calibrate.resamples, calibrate.seed, mirror.
 """
 
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from study.corruption.corrupted_set import FROZEN, load_corrupted
 from study.evaluation.bootstrap import null_band
 from study.evaluation.calibration_errors import binned_ece
-from study.evaluation.scores import accuracy, ece, nll
+from study.evaluation.scores import accuracy, confidence_and_correct, ece, nll
 from study.evaluation.temperature import Calibrate, load_temperature, tempered_softmax
 from study.networks.classifier import trainable
 from study.networks.inference import predict
@@ -38,13 +39,15 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
     temperature = load_temperature(root, variant)
     errors = {"ece": partial(binned_ece, bins=block.bins)}
 
-    rows, correct = [], []
+    rows, confidences, corrects = [], [], []
     for condition, seen in zip(tqdm(conditions, f"corrupt_eval {variant}", disable=None), inputs, strict=True):
         ways = [predict(part, way.astype(np.float32) if variant in FROZEN else way) for way in seen]
         logits = np.mean(ways, axis=0)
         before, after = tempered_softmax(logits), tempered_softmax(logits, temperature)
-        correct.append(logits.argmax(axis=1) == labels)
-        null = null_band(after.max(axis=1), errors, block.resamples, block.seed)["ece"]
+        confidence, correct = confidence_and_correct(after, labels)
+        confidences.append(confidence)
+        corrects.append(correct)
+        null = null_band(confidence, errors, block.resamples, block.seed)["ece"]
         rows.append(
             {
                 "variant": variant,
@@ -62,7 +65,8 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
     table = pd.DataFrame(rows)
     with whole_folder(root / "results/corruption" / variant) as folder:
         write_table(folder / "conditions.csv", table)
-        np.save(folder / "correct.npy", np.stack(correct))
+        np.save(folder / "correct.npy", np.stack(corrects))
+        np.save(folder / "confidence.npy", np.stack(confidences))
     clean, corrupted = table["accuracy"][0], table["accuracy"][1:].mean()
     print(f"{variant}: accuracy {clean:.4f} on clean images, {corrupted:.4f} on corrupted ones of all kinds")
 

@@ -3,7 +3,8 @@
 Reads results/ and data/subset/test.npz. Writes metrics/ (the summary, its details, the tables), plots/report/ (the
 table behind each diagram as CSV, and figures as PNG), MODEL_CARD.md, which quotes metrics/, the parameters and what
 others published, and report.html; prints the table of the variants.
-Params: freeze; and adversarial, backbone, calibrate, corrupt_eval, data, gradcam, mirror and train, which are quoted.
+Params: freeze; and adapt, adversarial, backbone, calibrate, corrupt_eval, data, gradcam, mirror and train, which are
+quoted.
 """
 
 from pathlib import Path
@@ -21,9 +22,10 @@ from study.reporting.plot_tables import plot_tables
 from study.reporting.published import published_accuracies
 from study.reporting.results import load_results
 from study.reporting.results_table import plain_table
+from study.reporting.shift_figures import adaptation_figure, interpolation_figure
 from study.reporting.summary import measured_tables, measurements
 
-QUOTED = ("data", "backbone", "train", "calibrate", "corrupt_eval", "adversarial", "gradcam")
+QUOTED = ("data", "backbone", "train", "calibrate", "corrupt_eval", "adapt", "adversarial", "gradcam")
 
 
 def run(params: dict[str, Any], root: Path) -> None:
@@ -47,7 +49,12 @@ def run(params: dict[str, Any], root: Path) -> None:
     with whole_folder(root / "plots/report") as folder:
         for name, table in plot_tables(results, classes).items():
             write_table(folder / f"{name}.csv", table)
-        for name, figure in draw_figures(results, robustness, published).items():
+        drawn = draw_figures(results, robustness, published)
+        drawn |= {
+            "adaptation": adaptation_figure(results.adaptation),
+            "interpolation": interpolation_figure(results.interpolation),
+        }
+        for name, figure in drawn.items():
             save_png(figure, folder / f"{name}.png")
     (root / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     write_page(root / "report.html", freeze, quoted, classes, summary, results, predictions, gallery)

@@ -14,6 +14,7 @@ GROUPS = {
     "jpeg_compression": "benchmark",
     "frost": "own",
     "saturate": "extra",
+    "ripple": "held_out",
 }
 SHARED = {"optimizer": "adamw", "layer_decay": 0.7, "clip": None}  # by all trainings
 RECIPE = {"epochs": 2, "lr": 0.05, "weight_decay": 0.0005, "label_smoothing": 0.1}
@@ -47,6 +48,7 @@ PARAMS = {
     },
     "calibrate": {"bins": 5, "resamples": 321, "seed": 0},
     "corrupt_eval": {"corruptions": list(GROUPS), "images": 40, "seed": 0, "cifar10c_dir": None},
+    "adapt": {"images": 20, "batch_sizes": [4, 20], "pseudo_count": 16},
     "adversarial": {"images": 25, "epsilons": [2, 8], "steps": 7, "seed": 0},
     "gradcam": {"layer": "layer3", "images": 6, "faithfulness_images": 12, "seed": 0},
 }
@@ -60,6 +62,7 @@ def results(rng):
         "training/features.json": {"seconds": 1000 * rng.random()},
         "comparison.json": comparison(rng),
         "gradcam/attribution.json": attribution(rng),
+        "interpolation.csv": interpolation(rng),
         "export.json": {"variant": "layer4", "images": 90, "max_logit_difference": 1e-5 * rng.random()},
         "gradcam/shown.csv": pd.DataFrame(
             {"index": 4, "kind": kind, "true": "cat", "predicted": "dog", "confidence": rng.random()}
@@ -74,6 +77,7 @@ def results(rng):
                 {"variant": variant, "actual": CLASSES[i % 3], "predicted": CLASSES[i % 2]} for i in range(90)
             ),
             f"corruption/{variant}/conditions.csv": corruption(variant, rng),
+            f"adaptation/{variant}/conditions.csv": adaptation(variant, rng),
             f"adversarial/{variant}/accuracy.csv": adversarial(variant, rng),
             f"adversarial/{variant}/checks.json": {
                 "steps": 7,
@@ -134,6 +138,10 @@ def calibration(rng):
     }
 
 
+def held_out():
+    return ["held_out"] if "held_out" in GROUPS.values() else []
+
+
 def comparison(rng):
     pairs = [
         {"first": first, "second": second}
@@ -141,8 +149,15 @@ def comparison(rng):
         | {"mcnemar": {"only_first": int(rng.integers(500)), "only_second": 8, "p_value": 0.1, "p_holm": rng.random()}}
         for first, second in combinations(VARIANTS, 2)
     ]
-    corrupted = {variant: interval(rng) for variant in VARIANTS}
-    return {"level": 0.95, "resamples": 321, "corrupted_accuracy": corrupted, "pairs": pairs}
+    shift = {
+        variant: {group: {"accuracy": interval(rng), "ece": interval(rng)} for group in ("corrupted", *held_out())}
+        | {
+            "adapted": {"images": 20, "accuracy": interval(rng), "ece": interval(rng)}
+            | {"change": {name: interval(rng, "difference") for name in ("accuracy", "ece")}}
+        }
+        for variant in VARIANTS
+    }
+    return {"level": 0.95, "resamples": 321, "shift": shift, "pairs": pairs}
 
 
 def attribution(rng):
@@ -183,13 +198,41 @@ def reliability(variant, rng):
     )
 
 
+def conditions():
+    return [("clean", "clean", 0), *((name, group, s) for name, group in GROUPS.items() for s in range(1, 6))]
+
+
+def adaptation(variant, rng):
+    """Of 4 images at a time at severity 5 alone."""
+    return pd.DataFrame(
+        {"variant": variant, "corruption": name, "group": group, "severity": severity, "batch_size": size}
+        | {"images": 20, "accuracy": rng.random(), "ece": rng.random()}
+        for name, group, severity in conditions()
+        for size in ((0, 4, 20) if severity in (0, 5) else (0, 20))
+    )
+
+
+def interpolation(rng):
+    measures = [
+        f"{group}{name}"
+        for group in ("", "corrupted_", *(f"{of}_" for of in held_out()))
+        for name in ("accuracy", "ece")
+    ]
+    gains = [f"{name}_gain{end}" for name in measures if name.endswith("accuracy") for end in ("", "_low", "_high")]
+    return pd.DataFrame(
+        {"share": share, "temperature": 1 + rng.random()}
+        | {name: rng.random() for name in measures}
+        | {name: rng.random() - 0.5 for name in gains}
+        for share in (0.0, 0.5, 1.0)
+    )
+
+
 def corruption(variant, rng):
-    conditions = [("clean", "clean", 0), *((name, group, s) for name, group in GROUPS.items() for s in range(1, 6))]
     measures = ("accuracy", "nll_before", "nll_after", "ece_before", "ece_after", "ece_null_mean", "ece_null_upper")
     return pd.DataFrame(
         {"variant": variant, "corruption": name, "group": group, "severity": severity, "images": 40}
         | {measure: rng.random() for measure in measures}
-        for name, group, severity in conditions
+        for name, group, severity in conditions()
     )
 
 

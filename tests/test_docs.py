@@ -285,7 +285,7 @@ def means(study):
             yield f"{fmean(values):.3f}"
 
 
-@pytest.mark.parametrize("study", ["augmentation", "data_size", "systems"])
+@pytest.mark.parametrize("study", ["augmentation", "augmix", "data_size", "systems"])
 def test_every_decimal_that_is_said_of_a_study_is_in_its_table(study):
     decimals = set(DECIMAL.findall(marked("docs/experiments.md", study)))
     assert decimals
@@ -357,7 +357,7 @@ def test_the_example_of_another_variant_has_the_figures_of_both():
 
 def test_the_tutorial_shows_the_lines_that_the_quickstart_prints():
     shown, source = page("docs/tutorial.md"), page("quickstart.py")
-    for line in re.findall(r"^(?:Dataset|The variants|Pictures|`dvc exp show`).*", shown, re.MULTILINE):
+    for line in re.findall(r"^(?:Dataset|The variants|Open runs|Classify|`dvc exp show`).*", shown, re.MULTILINE):
         words = max(re.split(r"digits|runs/quickstart|quickstart|\[\.\.\.\]", line), key=len).strip()
         assert len(words) > 15
         assert words in re.sub(r'"\s+"', "", source), line

@@ -34,17 +34,19 @@ def each(stage, variants=VARIANTS):
 
 def evaluated(variants):
     """What runs on new predictions of these variants."""
-    names = ("predict", "calibrate", "corrupt_eval", "adversarial")
+    names = ("predict", "calibrate", "corrupt_eval", "adapt", "adversarial")
     published = PUBLISHING if PARAMS["freeze"] in variants else {"report"}
-    return set().union(*(each(name, variants) for name in names), {"compare"}, published)
+    between = {"interpolate"} if {"fc", "full"} & set(variants) else NOTHING
+    return set().union(*(each(name, variants) for name in names), {"compare"}, between, published)
 
 
 def trained(*variants):
     return {f"train_{variant}" for variant in variants} | evaluated(variants)
 
 
-CORRUPTED = {"corrupt", "compare", "report"} | each("corrupt_eval")
-MEASURED = {"compare", "report"} | each("calibrate") | each("corrupt_eval")
+ADAPTED = {"compare", "report"} | each("adapt")
+CORRUPTED = {"corrupt", "interpolate"} | each("corrupt_eval") | ADAPTED
+MEASURED = {"interpolate"} | each("calibrate") | each("corrupt_eval") | ADAPTED
 DRAWN = {"subsample", "preview", "features", "corrupt"} | trained(*VARIANTS)
 BACKBONE = {"backbone", "features"} | trained(*FINE_TUNED) | CORRUPTED
 EVERYTHING = {"download", "backbone"} | DRAWN
@@ -81,6 +83,8 @@ RECOMPUTES = {
     "calibrate.resamples=50": MEASURED,
     "calibrate.seed=1": MEASURED,
     "corrupt_eval.seed=1": CORRUPTED,
+    "adapt.pseudo_count=0": ADAPTED,
+    "interpolate.seed=1": {"interpolate", "report"},
     "adversarial.steps=20": each("adversarial") | {"report"},
     "gradcam.images=30": {"gradcam", "report"},
 }
@@ -96,6 +100,7 @@ EDITS = {
     "study/light_resnet/code.py": {"train_scratch"} | evaluated(VARIANTS),
     "study/evaluation/code.py": MEASURED | each("adversarial") | PUBLISHING,
     "study/corruption/code.py": CORRUPTED | {"gradcam"},
+    "study/adaptation/code.py": {"interpolate"} | ADAPTED,
     "study/attacks/code.py": each("adversarial") | {"report"},
     "study/attribution/code.py": {"gradcam", "report"},
     "study/drawing/code.py": CORRUPTED | {"preview", "gradcam"},

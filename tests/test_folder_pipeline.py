@@ -32,11 +32,14 @@ CLASSES = ["discs, red | $x$", "squares & <script>", "triangles of a name that i
 SMALL = {
     "data": {"dataset": "folder", "side": 48, "train": 60, "val": 30, "test": 30},
     "train.common": {"image_size": 32, "views": 2, "batch_size": 15},
+    "train.common.augment": {"augmix": False},  # too much for so short a training
     "train.common.probe": {"epochs": 2},
     "train.fc": {"epochs": 3},
     "train.layer4": {"epochs": 1},
     "train.full": {"epochs": 1, "first_image_size": None},
+    "train.full.augment": {"augmix": False},
     "train.scratch": {"epochs": 2, "batch_size": 15},
+    "train.scratch.augment": {"augmix": False},
     "calibrate": {"resamples": 20},
     "corrupt_eval": {"corruptions": ["gaussian_noise", "zoom_blur", "fog", "occlusion"], "images": 10},
     "adversarial": {"images": 10, "epsilons": [4], "steps": 2},

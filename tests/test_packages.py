@@ -20,6 +20,7 @@ ALLOWED = {  # of the packages of study/; no more than is used
     "sources": {"data", "networks", "pipeline"},
     "features": {"data", "networks", "pipeline"},
     "training": {"data", "features", "networks", "pipeline"},
+    "adaptation": {"networks", "pipeline"},
     "attacks": {"networks", "pipeline"},
     "attribution": {"corruption", "drawing", "evaluation", "networks", "pipeline"},
     "publishing": {"attribution", "drawing", "networks", "sources"},

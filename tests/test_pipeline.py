@@ -22,13 +22,20 @@ ROOT = Path(__file__).parents[1]
 SMALL = {
     "data": {"dataset": "digits", "train": 200, "val": 60, "test": 80, "seed": 0},
     "train.common": {"batch_size": 20, "views": 2, "image_size": 64},
+    "train.common.augment": {"augmix": False},  # too much for so short a training
     "train.common.probe": {"epochs": 5},
     "train.fc": {"epochs": 5},
     "train.layer4": {"epochs": 1},
     "train.full": {"epochs": 2, "lr": 0.02, "first_image_size": None},
+    "train.full.augment": {"augmix": False},
     "train.scratch": {"epochs": 8, "batch_size": 20},
+    "train.scratch.augment": {"augmix": False},
     "calibrate": {"resamples": 50},
-    "corrupt_eval": {"images": 20, "corruptions": ["gaussian_noise", "frost", "jpeg_compression", "saturate"]},
+    "corrupt_eval": {
+        "images": 20,
+        "corruptions": ["gaussian_noise", "frost", "jpeg_compression", "saturate", "ripple"],
+    },
+    "interpolate": {"shares": [0.5]},
     "adversarial": {"images": 10, "epsilons": [2, 8], "steps": 2},
     "gradcam": {"faithfulness_images": 10},
 }
@@ -54,7 +61,6 @@ def small_params(path):
         for part in key.split("."):
             block = block[part]
         block |= values
-    params["mirror"] = False  # a digit's mirror image is no digit
     return json.dumps(params)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from study.corruption import blur, digital, noise, weather
+from study.corruption import blur, digital, held_out, noise, weather
 from study.corruption.pixel_values import REFERENCE_SIDE
 from study.corruption.spatter import Splash, spatter
 from study.corruption.weather import Snowfall
@@ -26,17 +26,18 @@ SEVERITIES = range(1, 6)
 CorruptionName = Literal[
     "gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow",
     "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression", "speckle_noise",
-    "gaussian_blur", "spatter", "saturate", "occlusion",
+    "gaussian_blur", "spatter", "saturate", "occlusion", "blue_noise_sample", "brownish_noise", "checkerboard_cutout",
+    "pinch_and_twirl", "ripple",
 ]  # fmt: skip
-Group = Literal["benchmark", "extra", "own"]
+Group = Literal["benchmark", "extra", "held_out", "own"]
 CHUNK = 500  # images of 32x32 at a time, to limit extra memory to 100 MB; a change changes the random draws
 
 
 class Corruption(NamedTuple):
     """A corruption, its constants at severities 1-5, and its group.
 
-    group: "benchmark" for the 15 in CIFAR-10-C's mean, by the authors' formulas; "extra" for their 4 others; "own" for
-    this project's.
+    group: "benchmark" for the 15 in CIFAR-10-C's mean, by the authors' formulas; "extra" for their 4 others; "held_out"
+    for CIFAR-10-C-bar's, which have a mean of their own; "own" for this project's.
     """
 
     apply: Callable[[np.ndarray, Any, np.random.Generator], np.ndarray]
@@ -44,7 +45,7 @@ class Corruption(NamedTuple):
     group: Group = "benchmark"
 
 
-CORRUPTIONS = {  # in the paper's order, then our own
+CORRUPTIONS = {  # in the paper's order, then our own, then those held out
     "gaussian_noise": Corruption(noise.gaussian_noise, (0.04, 0.06, 0.08, 0.09, 0.10)),
     "shot_noise": Corruption(noise.shot_noise, (500, 250, 100, 75, 50)),
     "impulse_noise": Corruption(noise.impulse_noise, (0.01, 0.02, 0.03, 0.05, 0.07)),
@@ -87,6 +88,11 @@ CORRUPTIONS = {  # in the paper's order, then our own
     ),
     "saturate": Corruption(digital.saturate, ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)), "extra"),
     "occlusion": Corruption(noise.occlusion, (4, 8, 12, 16, 20), "own"),
+    "blue_noise_sample": Corruption(held_out.blue_noise_sample, (0.7, 1.4, 2.1, 3.5, 4.2), "held_out"),
+    "brownish_noise": Corruption(held_out.brownish_noise, (2.5, 4, 5.5, 6.5, 7), "held_out"),
+    "checkerboard_cutout": Corruption(held_out.checkerboard_cutout, (1, 2, 3, 4, 5), "held_out"),
+    "pinch_and_twirl": Corruption(held_out.pinch_and_twirl, (5.5, 6, 6.5, 8.5, 10), "held_out"),
+    "ripple": Corruption(held_out.ripple, (5.5, 6, 6.5, 7.5, 8), "held_out"),
 }
 
 

@@ -31,6 +31,12 @@ class Corrupted(NamedTuple):
     labels: np.ndarray
 
 
+def load_corrupted_images(root: Path) -> Corrupted:
+    """The images themselves, whatever the variant: inputs is uint8 (conditions, N, H, W, 3)."""
+    corrupted = load_corrupted(root, "full")
+    return corrupted._replace(inputs=corrupted.inputs[:, 0])
+
+
 def load_corrupted(root: Path, variant: str) -> Corrupted:
     """What the stage `corrupt` wrote for this variant."""
     folder = root / "data/corrupted"

@@ -70,7 +70,7 @@ def elastic_transform(images: np.ndarray, warp: tuple[float, float, float], rng:
     back = np.linalg.solve(np.concatenate([moved, np.ones((len(images), 3, 1))], axis=2), corners)
     x, y = np.moveaxis(back, 2, 0)[..., None, None]
     rows, columns = (of[:, 0] * place + of[:, 1] * place[:, None] + of[:, 2] for of in (y, x))
-    pixels = _sampled(images / np.float32(255), rows, columns, border="reflect")
+    pixels = sampled(images / np.float32(255), rows, columns, border="reflect")
     if amplitude:
         down, right = (
             amplitude
@@ -79,11 +79,11 @@ def elastic_transform(images: np.ndarray, warp: tuple[float, float, float], rng:
             )
             for each in (for_rows, for_columns)
         )
-        pixels = _sampled(pixels, place[:, None] + down, place + right, border="symmetric")
+        pixels = sampled(pixels, place[:, None] + down, place + right, border="symmetric")
     return to_uint8(pixels)
 
 
-def _sampled(
+def sampled(
     pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray, border: Literal["reflect", "symmetric"]
 ) -> np.ndarray:
     """Interpolate `pixels` (N, S, S, 3) bilinearly at `rows` and `columns` (N, S, S), at most S pixels outside.

@@ -16,7 +16,7 @@ from study.pipeline.params import Refusal
 OFFICIAL_GROUPS: dict[str, Group] = {  # the groups of the files that exist
     name: "benchmark" if name == "frost" else corruption.group
     for name, corruption in CORRUPTIONS.items()
-    if corruption.group != "own" or name == "frost"
+    if corruption.group in ("benchmark", "extra") or name == "frost"
 }
 
 

@@ -20,6 +20,7 @@ HEADINGS = {
     "benchmark": "CIFAR-10-C: of the 15 that its mean is taken over",
     "extra": "CIFAR-10-C: the 4 extra ones",
     "own": "this project's own: in no mean",
+    "held_out": "CIFAR-10-C-bar: held out, with a mean of their own",
 }
 
 

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.evaluation.bootstrap import Measure
+from study.evaluation.calibration_errors import binned_ece
+
 MEASURES = ["accuracy", "ece_before", "ece_after", "ece_null_mean", "ece_null_upper"]
 
 
@@ -23,29 +26,53 @@ def counted(conditions: pd.DataFrame) -> pd.DataFrame:
     return corrupted if benchmark.empty else benchmark
 
 
-def share_right(conditions: pd.DataFrame, correct: np.ndarray) -> np.ndarray:
-    """For each image, the share of the counted conditions in which it is classified right: (N,), in [0, 1].
+def held_out(conditions: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the corruptions that no choice looks at, which have a mean of their own."""
+    return conditions[conditions["group"] == "held_out"]
 
-    conditions: of one variant; correct: bool (rows, N). The mean over images is the mean accuracy over the conditions.
+
+def mean_measures(confidence: np.ndarray, correct: np.ndarray, bins: int) -> dict[str, Measure]:
+    """Accuracy and ECE, averaged over conditions, as functions of how many copies of each image a sample holds.
+
+    confidence, correct: (conditions, N). A sample keeps an image with all its corruptions, whose errors go together.
     """
-    shares: np.ndarray = correct[np.isin(conditions.index, counted(conditions).index)].mean(axis=0)
-    return shares
+    right = correct.mean(axis=0)
+
+    def accuracy(weights: np.ndarray) -> np.ndarray:
+        mean: np.ndarray = (weights * right).mean(axis=-1)
+        return mean
+
+    def ece(weights: np.ndarray) -> np.ndarray:
+        errors = [binned_ece(*of, weights, bins=bins) for of in zip(confidence, correct, strict=True)]
+        mean: np.ndarray = np.mean(errors, axis=0)
+        return mean
+
+    return {"accuracy": accuracy, "ece": ece}
 
 
 def robustness(conditions: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Per variant: results on clean images, under corruption on average, and by severity and corruption.
 
-    `conditions` is how many count. Of those, `most_accurate` counts where no other variant is more accurate,
-    `scaling_helps` where the temperature lowers the ECE, and `within_null` where the ECE after scaling is within the
-    null band. `retained` is the corrupted accuracy as a share of the clean one.
+    `conditions` is how many count, `scaling_helps` in how many of those the temperature lowers the ECE. `retained` is
+    the corrupted accuracy as a share of the clean one.
     """
-    best = conditions.groupby(["corruption", "severity"])["accuracy"].transform("max")
-    conditions = conditions.assign(
-        most_accurate=conditions["accuracy"] == best,
-        scaling_helps=conditions["ece_after"] < conditions["ece_before"],
-        within_null=conditions["ece_after"] <= conditions["ece_null_upper"],
-    )
+    conditions = conditions.assign(scaling_helps=conditions["ece_after"] < conditions["ece_before"])
     return {str(variant): _of_variant(rows) for variant, rows in conditions.groupby("variant", sort=False)}
+
+
+def adapted_changes(adaptation: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Per variant and corruption: what adapted batch-norm statistics change in accuracy, mean over the severities.
+
+    adaptation: variant, corruption, severity, accuracy and batch_size, where 0 is no adaptation and the largest is
+    measured at every severity.
+    """
+    corrupted = adaptation[adaptation["severity"] > 0]
+    table = corrupted.pivot_table("accuracy", ["variant", "corruption"], "batch_size", sort=False)
+    change = table[table.columns.max()] - table[0]
+    return {
+        str(variant): {str(name): float(of) for name, of in changes.droplevel("variant").items()}
+        for variant, changes in change.groupby("variant", sort=False)
+    }
 
 
 def _of_variant(rows: pd.DataFrame) -> dict[str, Any]:
@@ -59,7 +86,7 @@ def _of_variant(rows: pd.DataFrame) -> dict[str, Any]:
         "clean": means(clean),
         "corrupted": corrupted,
         "retained": corrupted["accuracy"] / accuracy,
-        **{count: int(conditions[count].sum()) for count in ("most_accurate", "scaling_helps", "within_null")},
+        "scaling_helps": int(conditions["scaling_helps"].sum()),
         "by_severity": {str(severity): means(at) for severity, at in severities},
         "by_corruption": {str(name): {"group": at["group"].iloc[0], **means(at)} for name, at in corruptions},
     }

@@ -8,9 +8,9 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from study.networks import timm_backbones, torchvision_backbones
-from study.networks.trunk_and_tail import Backbone
 from study.networks.timm_backbones import LITE0, PREFIX
 from study.networks.torchvision_backbones import MOBILENETS, RESNETS
+from study.networks.trunk_and_tail import Backbone
 
 NAMES = (*RESNETS, *MOBILENETS, LITE0)
 

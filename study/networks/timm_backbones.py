@@ -81,9 +81,7 @@ def require_stages(name: str, image_size: int) -> None:
             expected = net(pixels)
         except (AssertionError, RuntimeError) as fault:
             reason = str(fault).partition("\n")[0]
-            raise Refusal(
-                f"params.yaml: {image_size} pixels a side: {name} cannot take it ({reason})"
-            ) from None
+            raise Refusal(f"params.yaml: {image_size} pixels a side: {name} cannot take it ({reason})") from None
         for layer, path in backbone.maps.items():
             parts.get_submodule(path).register_forward_hook(
                 lambda _module, _inputs, output, at=layer: sides.update({at: output.shape[2:]})

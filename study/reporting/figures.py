@@ -134,7 +134,7 @@ def corruption_map_figure(conditions: pd.DataFrame) -> Figure:
     """
     conditions = conditions[conditions["severity"] > 0]
     groups = dict(zip(conditions["corruption"], conditions["group"], strict=True))
-    names = sorted(groups, key=lambda name: ("benchmark", "extra", "own").index(groups[name]))
+    names = sorted(groups, key=lambda name: ("benchmark", "extra", "own", "held_out").index(groups[name]))
     severities = sorted(conditions["severity"].unique())
     cells = {
         str(variant): rows.pivot(index="corruption", columns="severity").loc[names]
@@ -170,9 +170,10 @@ def corruption_map_figure(conditions: pd.DataFrame) -> Figure:
         "benchmark": "the benchmark's, which count in the means",
         "extra": "its extra ones",
         "own": "the study's own",
+        "held_out": "CIFAR-10-C-bar's, held out",
     }
     figure.supxlabel(
-        f"From the top: {'; '.join(told[group] for group in present)}. White: chance alone may give that ECE.",
+        f"From the top: {'; '.join(told[group] for group in present)}.\nWhite: chance alone may give that ECE.",
         fontsize=9,
     )
     return figure
@@ -214,8 +215,13 @@ def by_corruption_figure(
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """In 256 colours, a third of the size. The same figure gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = BytesIO()
-    figure.savefig(picture, dpi=120)
-    Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    path.write_bytes(png(figure))
+
+
+def png(figure: Figure) -> bytes:
+    """In 256 colours, a third of the size. The same figure gives the same bytes."""
+    drawn, picture = BytesIO(), BytesIO()
+    figure.savefig(drawn, dpi=120)
+    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(picture, "PNG", optimize=True)
+    return picture.getvalue()

@@ -21,10 +21,12 @@ from study.evaluation.predictions import Predictions
 from study.evaluation.robustness import means
 from study.evaluation.temperature import tempered_softmax
 from study.pipeline.variants import FINE_TUNED, VARIANTS, Variant
+from study.reporting.figures import png
 from study.reporting.formats import TEMPLATES, fixed, percent, points, records, share, signed, templates
 from study.reporting.plot_tables import MEAN, corruption_table, learning_curves_table
 from study.reporting.results import Results
 from study.reporting.results_table import LEARNS, Summary
+from study.reporting.shift_figures import adaptation_figure, interpolation_figure
 from study.reporting.summary import shared_seconds
 
 VEGA_LITE = "6.4"
@@ -76,6 +78,10 @@ def write_page(
         "predictions": _packed_predictions(predictions, summary),
         "gallery": _packed_gallery(gallery, predictions, summary),
     }
+    drawings = {
+        "adaptation": adaptation_figure(results.adaptation),
+        "interpolation": interpolation_figure(results.interpolation),
+    }
     corrupted = results.corruption[results.corruption["severity"] > 0]
     environment = templates(autoescape=True)
     measured = {show.__name__: typeset(show) for show in (percent, share, fixed, points, signed)}
@@ -94,6 +100,7 @@ def write_page(
         attribution=results.attribution,
         groups=dict(zip(corrupted["corruption"], corrupted["group"], strict=True)),
         overview=_overview(robustness),
+        drawings={name: b64encode(png(figure)).decode() for name, figure in drawings.items()},
         pictures=len(gallery.rows),
         tested=len(predictions[freeze].labels),
         learns=LEARNS,

@@ -25,6 +25,8 @@ class Results(NamedTuple):
     reliability: pd.DataFrame  # a row per variant, before or after scaling, and bin
     confusion: pd.DataFrame  # a row per variant and test image
     corruption: pd.DataFrame  # a row per variant, corruption and severity; severity 0 is the clean images, once
+    adaptation: pd.DataFrame  # a row per variant, corruption, severity and batch size; batch size 0 is no adaptation
+    interpolation: pd.DataFrame  # a row per share of `full`
     adversarial: pd.DataFrame  # a row per variant, attack and epsilon
     curves: pd.DataFrame  # a row per variant, phase and epoch
     shown: pd.DataFrame  # a row per picture in the galleries of the published variant
@@ -55,6 +57,8 @@ def load_results(root: Path) -> Results:
         reliability=table("calibration", "reliability.csv", "calibrate@{}"),
         confusion=table("calibration", "confusion.csv", "calibrate@{}"),
         corruption=table("corruption", "conditions.csv", "corrupt_eval@{}"),
+        adaptation=table("adaptation", "conditions.csv", "adapt@{}"),
+        interpolation=_read(read_table, results / "interpolation.csv", "interpolate"),
         adversarial=table("adversarial", "accuracy.csv", "adversarial@{}"),
         curves=table("training", "curve.csv", "train_{}"),
         shown=_read(read_table, results / "gradcam/shown.csv", "gradcam"),

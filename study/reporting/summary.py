@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from study.evaluation.robustness import counted, means, robustness
+from study.evaluation.robustness import adapted_changes, counted, means, robustness
 from study.pipeline.variants import FINE_TUNED, Variant
 from study.reporting.results import Results
 
@@ -13,11 +13,17 @@ from study.reporting.results import Results
 def measurements(results: Results, freeze: Variant) -> dict[str, dict[str, Any]]:
     """The content of each metrics/*.json, by the name of the file without its ending."""
     summary = summarise(results.calibration, results.corruption, results.training)
+    for variant, shift in results.comparison["shift"].items():
+        summary[variant] |= under_shift(shift)
+    changes = adapted_changes(results.adaptation)
     return {
         "summary": summary | {"published": summary[freeze]},
         "calibration": results.calibration,
         "comparison": results.comparison,
-        "robustness": robustness(results.corruption),
+        "robustness": {
+            variant: scores | {"adapted_change": changes[variant]}
+            for variant, scores in robustness(results.corruption).items()
+        },
         "adversarial": results.adversarial_checks,
         "attribution": results.attribution,
         "training": results.training,
@@ -30,6 +36,8 @@ def measured_tables(results: Results) -> dict[str, pd.DataFrame]:
     return {
         "per_class": per_class_table(results.calibration),
         "corruption": results.corruption,
+        "adaptation": results.adaptation,
+        "interpolation": results.interpolation,
         "adversarial": results.adversarial,
         "gradcam": results.shown,
     }
@@ -64,6 +72,12 @@ def summarise(
         }
         for variant, scores in calibration.items()
     }
+
+
+def under_shift(shift: Mapping[str, Any]) -> dict[str, float]:
+    """The held-out corruptions' means, where there are any, and what adapted batch-norm statistics change."""
+    held_out = {f"held_out_{name}": figure["mean"] for name, figure in shift.get("held_out", {}).items()}
+    return held_out | {f"adapted_{name}_change": of["difference"] for name, of in shift["adapted"]["change"].items()}
 
 
 def shared_seconds(training: Mapping[str, Mapping[str, Any]], variant: str) -> float:

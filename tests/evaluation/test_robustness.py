@@ -3,8 +3,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from netcal.metrics import ECE
 
-from study.evaluation.robustness import counted, robustness, share_right
+from study.evaluation.robustness import adapted_changes, counted, held_out, mean_measures, robustness
 
 NAMES = ("accuracy", "ece_before", "ece_after", "ece_null_mean", "ece_null_upper")
 
@@ -49,16 +50,42 @@ def test_the_means_are_over_the_conditions_that_count():
     assert fc["by_severity"]["0"] == fc["clean"] == dict(zip(NAMES, (0.8, 0.02, 0.01, 0.01, 0.02), strict=True))
 
 
-def test_the_share_of_an_image_is_of_the_conditions_that_count():
-    correct = np.array([[1, 1], [1, 0], [1, 0], [0, 1], [0, 0]], dtype=bool)  # clean, fog, fog, snow, and ice
-    np.testing.assert_allclose(share_right(FC, correct), [2 / 3, 1 / 3])
+def test_the_held_out_corruptions_have_rows_of_their_own():
+    ripple = condition("fc", "ripple", 1, 0.4, 0.2, 0.1, 0.01, 0.02, group="held_out")
+    table = pd.DataFrame([*ROWS[:5], ripple])
+    assert held_out(table)["corruption"].tolist() == ["ripple"] and held_out(FC).empty
+    pd.testing.assert_frame_equal(counted(table), counted(FC))
+    scores = robustness(table)["fc"]
+    assert scores["corrupted"] == robustness(TABLE)["fc"]["corrupted"]
+    assert scores["by_corruption"]["ripple"]["accuracy"] == 0.4
 
 
-def test_the_mean_share_right_is_the_mean_accuracy_over_the_conditions_that_count():
-    correct = np.random.default_rng(0).random((5, 50)) < 0.7
-    measured = FC.assign(accuracy=correct.mean(axis=1))
-    expected = robustness(measured)["fc"]["corrupted"]["accuracy"]
-    assert share_right(measured, correct).mean() == pytest.approx(expected)
+def test_accuracy_and_ece_are_averaged_over_the_conditions():
+    """Two images, in the upper of two bins, under two conditions: gaps 1.5 - 1 and 1.75 - 2."""
+    measures = mean_measures(np.array([[0.75, 0.75], [1, 0.75]]), np.array([[True, False], [True, True]]), bins=2)
+    assert measures["accuracy"](np.ones(2)) == (1 / 2 + 2 / 2) / 2
+    assert measures["ece"](np.ones(2)) == (0.5 / 2 + 0.25 / 2) / 2
+
+
+def test_a_sample_holds_an_image_as_often_as_its_weight_under_every_condition():
+    measures = mean_measures(np.array([[0.75, 0.75], [1, 0.75]]), np.array([[True, False], [True, True]]), bins=2)
+    samples = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    assert measures["accuracy"](samples).tolist() == [1, 1 / 2, 3 / 4]
+    assert measures["ece"](samples).tolist() == [(0.25 + 0) / 2, (0.75 + 0.25) / 2, (0.25 + 0.125) / 2]
+
+
+def test_the_means_of_all_images_are_those_of_the_table():
+    rng = np.random.default_rng(0)
+    confidence = rng.random((5, 50))
+    correct = rng.random((5, 50)) < confidence
+    measured = FC.assign(
+        accuracy=correct.mean(axis=1),
+        ece_after=[ECE(15).measure(*each) for each in zip(confidence, correct.astype(int), strict=True)],
+    )
+    rows, expected = counted(measured).index, robustness(measured)["fc"]["corrupted"]
+    measures = mean_measures(confidence[rows], correct[rows], bins=15)
+    assert measures["accuracy"](np.ones(50)) == pytest.approx(expected["accuracy"])
+    assert measures["ece"](np.ones(50)) == pytest.approx(expected["ece_after"])
 
 
 def test_variants_and_corruptions_keep_the_order_of_the_table_and_severities_rise():
@@ -82,12 +109,22 @@ def test_every_corruption_is_told_with_its_group_whether_it_counts_or_not():
     assert corruptions["fog"]["ece_after"] == pytest.approx((0.05 + 0.09) / 2)
 
 
-def test_conditions_are_counted_by_who_is_most_accurate_and_a_tie_counts_for_both():
-    scores = robustness(TABLE)
-    assert (scores["fc"]["most_accurate"], scores["full"]["most_accurate"]) == (2, 2)  # fog 1, snow; fog 1, fog 2
+def test_conditions_are_counted_where_scaling_lowers_the_error():
+    assert robustness(TABLE)["fc"]["scaling_helps"] == 2  # .06 to .05 and .04 to .03, but .08 to .09
 
 
-def test_conditions_are_counted_by_what_scaling_and_chance_do():
-    fc = robustness(TABLE)["fc"]
-    assert fc["scaling_helps"] == 2  # .06 to .05 and .04 to .03, but .08 to .09
-    assert fc["within_null"] == 1  # snow: .03 is not above .03
+def test_what_adaptation_changes_is_a_mean_over_the_severities_at_the_largest_batch_size():
+    rows = [
+        ("fog", 1, 0, 0.6),
+        ("fog", 1, 500, 0.7),
+        ("fog", 5, 0, 0.2),
+        ("fog", 5, 8, 0.1),
+        ("fog", 5, 500, 0.5),
+        ("jpeg", 5, 0, 0.5),
+        ("jpeg", 5, 500, 0.4),
+        ("clean", 0, 0, 0.9),
+        ("clean", 0, 500, 0.8),
+    ]
+    table = pd.DataFrame(rows, columns=["corruption", "severity", "batch_size", "accuracy"]).assign(variant="fc")
+    changes = adapted_changes(table)
+    assert changes == {"fc": {"fog": pytest.approx((0.1 + 0.3) / 2), "jpeg": pytest.approx(-0.1)}}

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from experiments.figures import augmentation_figure, data_size_figure, recipes_figure, systems_figure
+from experiments.figures import augmentation_figure, augmix_figure, data_size_figure, recipes_figure, systems_figure
 from study.reporting.figures import PALE
 
 
@@ -43,6 +43,27 @@ def test_an_interval_lies_around_each_accuracy_and_what_chance_gives_behind_each
     assert list(clean.lines[0].get_xdata()) == pytest.approx([0.71 - 0.01, 0.71 + 0.02])
     (bar,) = ece.patches
     assert bar.get_width() == pytest.approx(0.02)
+
+
+def test_each_variant_goes_from_its_figures_without_augmix_to_those_with_it():
+    rows = [
+        row(setting, 1000, accuracy, variant) | {"corrupted_ece_after": 1 - accuracy}
+        for setting, variant, accuracy in (
+            ("plain", "fc", 0.7),
+            ("plain", "full", 0.9),
+            ("augmix", "fc", 0.6),
+            ("augmix", "full", 0.95),
+        )
+    ]
+    clean, corrupted, ece = augmix_figure(pd.DataFrame(rows)).axes
+    assert [label.get_text() for label in clean.get_yticklabels()] == ["fc", "full"]
+    for axes, ends in (
+        (clean, [(0.7, 0.6), (0.9, 0.95)]),
+        (corrupted, [(0.5, 0.4), (0.7, 0.75)]),
+        (ece, [(0.3, 0.4), (0.1, 0.05)]),
+    ):
+        found = [line.get_xdata() for line in axes.lines if line.get_marker() == "None"]
+        assert [tuple(of) for of in found] == [pytest.approx(of) for of in ends]
 
 
 def test_each_variant_has_a_curve_of_means_over_the_training_images_it_was_given():

@@ -7,5 +7,7 @@ from study.pipeline.params import Refusal
 
 
 def test_an_unknown_study_is_refused():
-    with pytest.raises(Refusal, match="there is no study dropout: there are augmentation, data_size, recipes, systems"):
+    with pytest.raises(
+        Refusal, match="there is no study dropout: there are augmentation, augmix, data_size, recipes, systems"
+    ):
         run({}, Path(), "dropout")

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from study.networks.trunk_and_tail import PIXEL_MEAN, PIXEL_STD
 from study.networks.timm_backbones import LITE0, create, require_stages, untrained
+from study.networks.trunk_and_tail import PIXEL_MEAN, PIXEL_STD
 from study.pipeline.params import Refusal
 
 LAST = {  # the modules with weights from the last stage on

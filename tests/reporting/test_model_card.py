@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from study.evaluation.robustness import robustness
+from study.evaluation.robustness import adapted_changes, robustness
 from study.pipeline.variants import VARIANTS
 from study.reporting.formats import TEMPLATES, fixed, percent, points, seconds, setting, signed
 from study.reporting.model_card import render_card
@@ -42,10 +42,14 @@ def inputs(rng):
         "corruption": pd.concat(of_variants("corruption/{}/conditions.csv").values(), ignore_index=True),
         "adversarial": pd.concat(of_variants("adversarial/{}/accuracy.csv").values(), ignore_index=True),
         "gradcam": measured["gradcam/shown.csv"],
+        "interpolation": measured["interpolation.csv"],
     }
+    changes = adapted_changes(pd.concat(of_variants("adaptation/{}/conditions.csv").values(), ignore_index=True))
     calibration = of_variants("calibration/{}/metrics.json")
     training = {"features": measured["training/features.json"], **of_variants("training/{}/cost.json")}
     of_robustness = robustness(tables["corruption"])
+    for variant, scores in of_robustness.items():
+        scores["adapted_change"] = changes[variant]
     return {
         "freeze": "layer4",
         "params": randomised(PARAMS),
@@ -133,7 +137,7 @@ def test_every_heading_that_a_reader_looks_for_is_there():
 def test_every_table_has_as_many_cells_in_each_line():
     lines = render_card(**inputs(np.random.default_rng(3))).splitlines()
     tables = [list(run) for is_table, run in groupby(lines, lambda line: line.startswith("|")) if is_table]
-    assert len(tables) == 20
+    assert len(tables) == 23
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)
 
 
@@ -160,31 +164,37 @@ def test_a_figure_that_is_absent_is_an_error_and_not_a_blank():
         render_card(**content)
 
 
-def test_the_answer_names_the_most_accurate_variant_under_corruption():
+def robust(accuracies, lead):
+    """The card's answer where variants have these accuracies under corruption, and each pair this difference."""
     content = inputs(np.random.default_rng(7))
-    for variant, accuracy in (("fc", 0.3), ("layer4", 0.8), ("full", 0.6), ("scratch", 0.1)):
+    for variant, accuracy in accuracies.items():
         content["figures"]["summary"][variant]["corrupted_accuracy"] = accuracy
-    (answer,) = re.findall(r"most robust\?\*\* (.*?)\. With ties", render_card(**content))
-    assert answer == (
+    for pair in content["figures"]["comparison"]["pairs"]:
+        pair["corrupted_accuracy"] = lead
+    (answer,) = re.findall(r"most robust\?\*\* (.*)", render_card(**content))
+    return answer
+
+
+def test_the_answer_names_the_most_accurate_variant_under_corruption_and_its_lead():
+    accuracies = {"fc": 0.3, "layer4": 0.8, "full": 0.6, "scratch": 0.1}
+    assert robust(accuracies, {"difference": -0.2, "low": -0.25, "high": -0.125}) == (
         "`layer4`: under corruption it classifies 80.00 % right on average, against 60.00 % for `full`, "
-        "30.00 % for `fc` and 10.00 % for `scratch`"
+        "30.00 % for `fc` and 10.00 % for `scratch`. Its lead over `full`, in points, is +20.00 on these images "
+        "(+12.50 to +25.00); another seed of the training may change it."
     )
 
 
-def test_the_answer_counts_the_conditions_too_the_most_first():
-    content = inputs(np.random.default_rng(7))
-    for variant, count in (("fc", 0), ("layer4", 3), ("full", 2), ("scratch", 5)):
-        content["figures"]["robustness"][variant] |= {"conditions": 10, "most_accurate": count}
-    (answer,) = re.findall(r"With ties counted for each, (.*?)\. `", render_card(**content))
-    assert answer == (
-        "`scratch` is the most accurate variant in 5 of 10 conditions, `layer4` in 3, `full` in 2 and `fc` in 0"
-    )
+def test_the_lead_is_told_of_the_better_one_whichever_comes_first():
+    accuracies = {"fc": 0.3, "layer4": 0.6, "full": 0.8, "scratch": 0.1}
+    answer = robust(accuracies, {"difference": 0.2, "low": 0.125, "high": 0.25})
+    assert "lead over `layer4`, in points, is +20.00 on these images (+12.50 to +25.00)" in answer
 
 
-@pytest.mark.parametrize(("within", "answer"), [(10, "By and large"), (6, "In part"), (2, "No")])
-def test_calibration_survives_as_far_as_the_conditions_within_chance_go(within, answer):
+@pytest.mark.parametrize(("low", "answer"), [(0.06, "No"), (0.04, "These images show no loss")])
+def test_calibration_does_not_survive_where_its_interval_is_above_what_chance_gives(low, answer):
     content = inputs(np.random.default_rng(8))
-    content["figures"]["robustness"]["layer4"] |= {"conditions": 10, "within_null": within}
+    content["figures"]["robustness"]["layer4"]["corrupted"]["ece_null_mean"] = 0.05
+    content["figures"]["comparison"]["shift"]["layer4"]["corrupted"]["ece"] |= {"low": low}
     assert f"**Does calibration survive?** {answer}: " in render_card(**content)
 
 

@@ -19,11 +19,13 @@ def root(tmp_path):
         write(f"results/calibration/{variant}/reliability.csv", f"variant,accuracy\n{variant},0.1\n{variant},\n")
         write(f"results/calibration/{variant}/confusion.csv", 'actual,predicted\n"cat, grey",007\nNA,nan\n')
         write(f"results/corruption/{variant}/conditions.csv", "severity\n1\n")
+        write(f"results/adaptation/{variant}/conditions.csv", "batch_size\n0\n")
         write(f"results/adversarial/{variant}/accuracy.csv", "attack\nclean\n")
         write(f"results/adversarial/{variant}/checks.json", json.dumps({"steps": 2}))
         write(f"results/training/{variant}/curve.csv", "epoch\n1\n")
         write(f"results/training/{variant}/cost.json", json.dumps({"device": variant}))
     write("results/training/features.json", json.dumps({"seconds": 3.5}))
+    write("results/interpolation.csv", "share\n0.5\n")
     write("results/export.json", json.dumps({"images": 5}))
     write("results/gradcam/shown.csv", "index\n7\n")
     write("results/comparison.json", json.dumps({"pairs": []}))
@@ -49,7 +51,9 @@ def test_the_rows_of_all_variants_follow_each_other_with_their_variant(root):
     assert results.reliability["variant"].tolist() == [variant for variant in VARIANTS for _ in range(2)]
     assert results.reliability.index.tolist() == list(range(2 * len(VARIANTS)))
     np.testing.assert_array_equal(results.reliability["accuracy"], len(VARIANTS) * [0.1, np.nan])
+    assert results.adaptation.to_dict("records") == [{"variant": variant, "batch_size": 0} for variant in VARIANTS]
     assert results.shown.to_dict("records") == [{"index": 7}]
+    assert results.interpolation.to_dict("records") == [{"share": 0.5}]
 
 
 def test_class_names_stay_text_whatever_they_look_like(root):

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from study.reporting.summary import per_class_table, summarise
+from study.reporting.summary import per_class_table, summarise, under_shift
 
 MEASURED = {"accuracy": 0.9, "nll": 0.4, "brier": 0.2, "ece": 0.05, "macro_f1": 0.89}
 CALIBRATION = {
@@ -45,6 +45,15 @@ def test_the_corrupted_means_count_what_is_not_the_benchmark_s_only_where_nothin
     both = summarise(CALIBRATION, pd.DataFrame([condition("full", 1, 0.8), own]), training)
     alone = summarise(CALIBRATION, pd.DataFrame([own]), training)
     assert (both["full"]["corrupted_accuracy"], alone["full"]["corrupted_accuracy"]) == (0.8, 0.4)
+
+
+def test_the_held_out_means_stand_beside_what_adaptation_changes():
+    adapted = {"change": {"accuracy": {"difference": 0.1}, "ece": {"difference": -0.02}}}
+    held_out = {"accuracy": {"mean": 0.7}, "ece": {"mean": 0.04}}
+    changes = {"adapted_accuracy_change": 0.1, "adapted_ece_change": -0.02}
+    assert under_shift({"adapted": adapted}) == changes
+    means = {"held_out_accuracy": 0.7, "held_out_ece": 0.04}
+    assert under_shift({"held_out": held_out, "adapted": adapted}) == means | changes
 
 
 def test_every_figure_comes_from_its_side_of_the_scaling():

@@ -95,7 +95,7 @@ def test_the_committed_parameters_are_valid(tmp_path):
         ("corrupt_eval.images", -1, "corrupt_eval.images = -1: input should be greater than or equal to"),
         ("gradcam.layer", "layer9", "gradcam.layer = 'layer9': input should be 'layer2', 'layer3' or 'layer4'"),
         ("gradcam.layer", "layer4", "gradcam.layer = 'layer4': its map is 3x3 of an image of 96 pixels"),
-        ("data.test", 400, "corrupt_eval.images = 500: there are 400 test images"),
+        ("data.test", 300, "corrupt_eval.images = 400: there are 300 test images"),
         ("calibrate.resamples", 0, "calibrate.resamples = 0: input should be greater than or equal to"),
         ("corrupt_eval.cifar10c_dir", 3, "corrupt_eval.cifar10c_dir = 3: input should be a valid string"),
         ("adversarial.images", 20000, "adversarial.images = 20000: there are 10000 test images"),

@@ -5,20 +5,28 @@ from math import comb
 import numpy as np
 import pandas as pd
 import pytest
+from netcal.metrics import ECE
 
 from stages.compare import run
 from study.evaluation.scores import accuracy, ece, nll
 from study.evaluation.temperature import save_temperature, tempered_softmax
 from study.pipeline.files import write_table
 from study.pipeline.params import Refusal
+from tests.stages.made_up_corruption import answers, save_answers
 
 CLASSES = ["plane", "bird", "cat", "ship"]
 PARAMS = {"calibrate": {"bins": 15, "resamples": 100, "seed": 0}}
 TEMPERATURES = {"fc": 1.25, "layer4": 2.0, "full": 0.8, "scratch": 1.5}
 CONDITIONS = [
     {"corruption": name, "group": group, "severity": severity}
-    for name, group, severity in (("clean", "clean", 0), ("fog", "benchmark", 1), ("fog", "benchmark", 2))
+    for name, group, severity in (
+        ("clean", "clean", 0),
+        ("fog", "benchmark", 1),
+        ("fog", "benchmark", 2),
+        ("ripple", "held_out", 1),
+    )
 ]
+GROUPS = {"corrupted": slice(1, 3), "held_out": slice(3, 4)}  # of the conditions
 SIGNAL = {"fc": 1, "layer4": 1.1, "full": 4, "scratch": 2}  # what the logits know of the label
 
 
@@ -33,13 +41,30 @@ def root(tmp_path):
         save_temperature(tmp_path, variant, TEMPERATURES[variant])
         folder = tmp_path / "results/corruption" / variant
         write_table(folder / "conditions.csv", pd.DataFrame(CONDITIONS))
-        np.save(folder / "correct.npy", corrupted(variant))
+        save_answers(folder, *corrupted(variant))
+        save_answers(tmp_path / "results/adaptation" / variant, *adapted(variant))
     return tmp_path
 
 
 def corrupted(variant):
-    """Whether each of 400 images is right: as often as SIGNAL has it, when clean and under two conditions."""
-    return np.random.default_rng(0).random((3, 400)) < 0.5 + SIGNAL[variant] / 10
+    """Confidence and correctness of 400 images: right as often as SIGNAL has it, under every condition."""
+    return answers(seed=0, accuracy=0.5 + SIGNAL[variant] / 10, shape=(4, 400))
+
+
+def adapted(variant):
+    """Those of the first 300 images with adapted statistics: half of what was wrong is right."""
+    confidence, correct = (part[:, :300] for part in corrupted(variant))
+    return confidence, correct | (np.random.default_rng(1).random(correct.shape) < 0.5)
+
+
+def mean_ece(confidence, correct):
+    return np.mean([ECE(15).measure(*each) for each in zip(confidence, correct.astype(int), strict=True)])
+
+
+def spread(figure, images):
+    """The standard deviation of figure(rows) over 200 draws of as many rows with replacement."""
+    rng = np.random.default_rng(1)
+    return np.std([figure(rng.integers(images, size=images)) for _ in range(200)])
 
 
 def predictions(variant):
@@ -98,16 +123,68 @@ def test_the_p_values_are_adjusted_for_the_number_of_tests(root):
         assert test["p_holm"] == pytest.approx(expected)
 
 
-def test_accuracy_under_corruption_has_the_interval_that_the_images_spread_gives(root):
-    shares = corrupted("full")[1:].mean(axis=0)
+@pytest.mark.parametrize("group", GROUPS)
+def test_accuracy_under_shift_has_the_interval_that_the_images_spread_gives(root, group):
+    _, correct = corrupted("full")
+    shares = correct[GROUPS[group]].mean(axis=0)
     run(PARAMS, root)
-    found = result(root)["corrupted_accuracy"]["full"]
+    found = result(root)["shift"]["full"][group]["accuracy"]
     assert found["mean"] == pytest.approx(shares.mean())
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * shares.std() / 20, rel=0.2)
 
 
+@pytest.mark.parametrize("group", GROUPS)
+def test_ece_under_shift_is_a_mean_over_conditions_with_an_interval_over_images(root, group):
+    confidence, correct = (part[GROUPS[group]] for part in corrupted("fc"))
+    run(PARAMS, root)
+    found = result(root)["shift"]["fc"][group]["ece"]
+    assert found["mean"] == pytest.approx(mean_ece(confidence, correct))
+    assert found["low"] < found["mean"] < found["high"]
+    expected = 2 * 1.96 * spread(lambda rows: mean_ece(confidence[:, rows], correct[:, rows]), 400)
+    assert found["high"] - found["low"] == pytest.approx(expected, rel=0.3)
+
+
+def test_every_variant_has_a_mean_over_each_group_of_conditions_that_there_is(root):
+    run(PARAMS, root)
+    assert {tuple(groups) for groups in result(root)["shift"].values()} == {("corrupted", "held_out", "adapted")}
+    assert list(result(root)["shift"]) == list(SIGNAL)
+    for variant in SIGNAL:
+        folder = root / "results/corruption" / variant
+        write_table(folder / "conditions.csv", pd.DataFrame(CONDITIONS[:3]))
+        save_answers(folder, *(part[:3] for part in corrupted(variant)))
+    run(PARAMS, root)
+    assert {tuple(groups) for groups in result(root)["shift"].values()} == {("corrupted", "adapted")}
+
+
+def test_what_adapted_statistics_change_is_paired_over_the_images_that_were_adapted_to(root):
+    run(PARAMS, root)
+    found, rows = result(root)["shift"]["fc"]["adapted"], GROUPS["corrupted"]
+    before, after = ([part[rows, :300] for part in of("fc")] for of in (corrupted, adapted))
+    assert found["images"] == 300
+    assert found["accuracy"]["mean"] == pytest.approx(after[1].mean())
+    assert found["ece"]["mean"] == pytest.approx(mean_ece(*after))
+    change = found["change"]["accuracy"]
+    assert change["difference"] == pytest.approx(after[1].mean() - before[1].mean())
+    paired = (after[1].mean(axis=0) - before[1].mean(axis=0)).std() / np.sqrt(300)
+    assert change["high"] - change["low"] == pytest.approx(2 * 1.96 * paired, rel=0.2)
+    change = found["change"]["ece"]
+    assert change["difference"] == pytest.approx(mean_ece(*after) - mean_ece(*before))
+
+    def resampled(rows):
+        return mean_ece(*(part[:, rows] for part in after)) - mean_ece(*(part[:, rows] for part in before))
+
+    assert change["high"] - change["low"] == pytest.approx(2 * 1.96 * spread(resampled, 300), rel=0.3)
+
+
+def test_answers_that_adaptation_leaves_alone_change_by_nothing(root):
+    save_answers(root / "results/adaptation/fc", *(part[:, :300] for part in corrupted("fc")))
+    run(PARAMS, root)
+    none = {"difference": 0, "low": 0, "high": 0}
+    assert result(root)["shift"]["fc"]["adapted"]["change"] == {"accuracy": none, "ece": none}
+
+
 def test_differences_under_corruption_are_paired_over_the_images(root):
-    first, second = corrupted("fc")[1:].mean(axis=0), corrupted("scratch")[1:].mean(axis=0)
+    first, second = (corrupted(variant)[1][1:3].mean(axis=0) for variant in ("fc", "scratch"))
     found = pairs(root)["fc", "scratch"]["corrupted_accuracy"]
     assert found["difference"] == pytest.approx((second - first).mean())
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * (second - first).std() / 20, rel=0.2)
@@ -121,7 +198,7 @@ def test_what_differs_much_is_told_from_what_differs_little(root):
 
 def test_a_variant_does_not_differ_from_its_copy(root):
     np.savez(root / "results/predictions/layer4.npz", **predictions("fc"))
-    np.save(root / "results/corruption/layer4/correct.npy", corrupted("fc"))
+    save_answers(root / "results/corruption/layer4", *corrupted("fc"))
     save_temperature(root, "layer4", TEMPERATURES["fc"])
     same = pairs(root)["fc", "layer4"]
     none = {"difference": 0, "low": 0, "high": 0}

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from netcal.metrics import ECE
 from safetensors.torch import save_file
 from sklearn.metrics import accuracy_score, log_loss
 
@@ -127,6 +128,18 @@ def test_every_row_says_which_images_were_right(root, seen, variant):
     np.testing.assert_array_equal(correct[4], seen.logits(root, variant, 4).argmax(axis=1) == seen.labels)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_row_says_how_confident_the_scaled_answers_are(root, seen, variant):
+    confidence, correct = (
+        np.load(root / f"results/corruption/{variant}/{name}.npy") for name in ("confidence", "correct")
+    )
+    assert (confidence.shape, confidence.dtype) == (seen.images.shape[:2], np.float64)
+    expected = tempered_softmax(seen.logits(root, variant, 4), TEMPERATURE).max(axis=1)
+    np.testing.assert_allclose(confidence[4], expected, atol=2e-3)
+    errors = [ECE(15).measure(*each) for each in zip(confidence, correct.astype(int), strict=True)]
+    assert table(root, variant)["ece_after"].tolist() == pytest.approx(errors)
+
+
 def test_the_null_band_is_the_ece_of_labels_drawn_from_the_scaled_probabilities(root, seen):
     row = table(root, "full").loc[3]
     probabilities = tempered_softmax(seen.logits(root, "full", 3), TEMPERATURE)
@@ -141,6 +154,6 @@ def test_the_same_input_gives_the_same_bytes(root, seen):
         return {path.name: path.read_bytes() for path in (root / "results/corruption/fc").iterdir()}
 
     before = written()
-    assert set(before) == {"conditions.csv", "correct.npy"}
+    assert set(before) == {"conditions.csv", "confidence.npy", "correct.npy"}
     run(PARAMS | {"mirror": seen.mirror}, root, "fc")
     assert written() == before
