@@ -2,7 +2,9 @@
 
 Takes files, folders and `-` (one picture on standard input). A picture may have any size: it is turned upright, its
 transparent parts become white, and the square in its middle is brought to the size of the training images. The rest
-(resizing, normalising, the network, the temperature) is in models/model.onnx, which `dvc repro export` makes.
+(resizing, normalising, the network, the temperature) is in models/model.onnx, which `dvc repro export` makes. With
+`--set 0.95`, each answer has the set of classes that holds the right one with that probability, for pictures like the
+training images.
 Needs numpy, onnxruntime and Pillow; --explain also needs all of requirements.txt and the checkpoint beside the model.
 """
 
@@ -32,10 +34,34 @@ class Model(NamedTuple):
     classes: list[str]
     size: tuple[int, int]  # width, height
 
-    def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities (C,) of an image, uint8 (H, W, 3)."""
-        (probabilities,) = self.session.run(["probabilities"], {"images": image[None]})
-        return probabilities[0]
+    def probabilities_and_logits(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Calibrated probabilities (C,) and logits (C,) of an image, uint8 (H, W, 3)."""
+        probabilities, logits = self.session.run(["probabilities", "logits"], {"images": image[None]})
+        return probabilities[0], logits[0].astype(np.float64)
+
+    def set_threshold(self, coverage: float) -> float:
+        """The largest score, one minus the probability, of a class in a set. Raises InputError when it is not known."""
+        thresholds = json.loads(self.metadata.get("set_thresholds", "{}"))
+        if f"{coverage:g}" not in thresholds:
+            known = ", ".join(thresholds) or "none; `dvc repro export` makes one that has"
+            raise InputError(f"--set {coverage:g}: the model has thresholds for {known}")
+        threshold = thresholds[f"{coverage:g}"]
+        return 1.0 if threshold is None else threshold  # None: too few validation images, so every class
+
+    def prediction_set(self, logits: np.ndarray, coverage: float) -> list[str]:
+        """The classes that hold the right one with this probability, the most probable first: a LAC set."""
+        probabilities = np.exp(logits - logits.max())
+        probabilities /= probabilities.sum()  # those before temperature scaling, which the thresholds are for
+        ranked = np.argsort(-probabilities, kind="stable")
+        threshold = self.set_threshold(coverage)
+        return [self.classes[label] for label in ranked if 1 - probabilities[label] <= threshold]
+
+    def is_unlike(self, logits: np.ndarray) -> bool:
+        """Whether 95 % of validation images have more energy, logsumexp(logits), than this one."""
+        if "least_energy" not in self.metadata:
+            return False
+        energy = logits.max() + np.log(np.exp(logits - logits.max()).sum())
+        return bool(energy < float(self.metadata["least_energy"]))
 
 
 def load_model(path: Path) -> Model:
@@ -75,12 +101,16 @@ def read(name: str) -> bytes:
 
 
 def table(answer: dict) -> str:
-    """The picture's name, then a line for each class: name, probability and a bar; then where the Grad-CAM is."""
+    """The picture's name, then a line for each class: name, probability and a bar; then what else is known of it."""
     width = max(len(row["class"]) for row in answer["predictions"])
     lines = [
         f"  {row['class']:<{width}}  {row['probability']:6.1%}  {'#' * round(BAR * row['probability'])}".rstrip()
         for row in answer["predictions"]
     ]
+    if "set" in answer:
+        lines.append(f"  {100 * answer['coverage']:g} % set: {', '.join(answer['set']) or 'none of the classes'}")
+    if answer["unlike_training_images"]:
+        lines.append("  unlike the training images: do not rely on this answer")
     if "explanation" in answer:
         lines.append(f"  Grad-CAM: {shown(answer['explanation'])}")
     return "\n".join([shown(answer["image"]), *lines])
@@ -110,6 +140,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--model", type=Path, default=MODEL, metavar="FILE", help="default: models/model.onnx")
     parser.add_argument("--top", type=positive, default=3, metavar="K", help="classes to show (default: 3)")
+    parser.add_argument(
+        "--set",
+        type=float,
+        metavar="COVERAGE",
+        help="also show the set of classes that holds the right one with this probability, such as 0.95",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of tables")
     parser.add_argument(
         "--explain",
@@ -127,6 +163,8 @@ def main() -> int:
     explainer = None
     try:
         model = load_model(options.model)
+        if options.set is not None:
+            model.set_threshold(options.set)
         if options.explain:
             from study.publishing.explanation import Explainer  # only here, because it imports torch
 
@@ -143,7 +181,7 @@ def main() -> int:
             status = complain(f"{shown(name)}: {fault}")
     for name in names:
         try:
-            answers.append(answer(name, model, options.top, explainer))
+            answers.append(answer(name, model, options, explainer))
         except InputError as fault:
             status = complain(f"{shown(name)}: {fault}")
             continue
@@ -154,14 +192,16 @@ def main() -> int:
     return status
 
 
-def answer(name: str, model: Model, top: int, explainer: "Explainer | None") -> dict:
+def answer(name: str, model: Model, options: argparse.Namespace, explainer: "Explainer | None") -> dict:
     """The most probable classes of one picture. Raises InputError when it cannot be read."""
     data = read(name)
     image = read_image(data, model.size)
-    probabilities = model.probabilities(image)
-    best = np.argsort(-probabilities, kind="stable")[:top]
+    probabilities, logits = model.probabilities_and_logits(image)
+    best = np.argsort(-probabilities, kind="stable")[: options.top]
     rows = [{"class": model.classes[label], "probability": float(probabilities[label])} for label in best]
-    found = {"image": name, "predictions": rows}
+    found = {"image": name, "predictions": rows, "unlike_training_images": model.is_unlike(logits)}
+    if options.set is not None:
+        found |= {"coverage": options.set, "set": model.prediction_set(logits, options.set)}
     if explainer:
         found["explanation"] = str(explainer.write("stdin" if name == STDIN else Path(name).stem, data, image, best[0]))
     return found

@@ -32,6 +32,8 @@ SHORT = {
     "train.full.epochs": 2,
     "train.scratch.epochs": 4,
     "corrupt_eval.images": 40,
+    "ood.images": 100,
+    "ood.train_images": 500,
     "adversarial.images": 20,
     "gradcam.faithfulness_images": 10,
 }

@@ -88,13 +88,12 @@ def _images(count: int, probe: int, fc: int, layer4: int, full: int, scratch: in
     }
 
 
-def _recipe(image_size: int, first: int | None, epochs: int, **changes: Any) -> tuple[int, Settings]:
-    """`full` for so many epochs, from `first` pixels a side to `image_size`, with these changes of `train.full`."""
+def _recipe(image_size: int, first: int | None, epochs: int) -> tuple[int, Settings]:
+    """`full` for so many epochs, from `first` pixels a side to `image_size`."""
     return 1, {
         "train.common.image_size": image_size,
         "train.full.first_image_size": first,
         "train.full.epochs": epochs,
-        **{f"train.full.{name}": value for name, value in changes.items()},
     }
 
 
@@ -183,19 +182,13 @@ STUDIES = {
     ),
     "recipes": Study(
         ("full",),
-        {"data.train": 10000, "train.common.views": 1, "train.common.probe.epochs": 15},
+        {"data.train": 5000, "train.common.views": 1, "train.common.probe.epochs": 15},
         {
-            "64px_4": _recipe(64, None, 4),
             "64px_12": _recipe(64, None, 12),
             "96px_6": _recipe(96, None, 6),
             "64to96px_8": _recipe(96, 64, 8),
-            "64to96px_12": _recipe(96, 64, 12),
-            "64to128px_8": _recipe(128, 64, 8),
-            "64to128px_12": _recipe(128, 64, 12),
-            "64to96px_12_lr0.01": _recipe(96, 64, 12, lr=0.01),
-            "64to96px_12_lr0.06": _recipe(96, 64, 12, lr=0.06),
-            "64to96px_12_label_smoothing": _recipe(96, 64, 12, label_smoothing=0.1),
-            "64to96px_12_cutout": _recipe(96, 64, 12, **{"augment.cutout": True}),
+            "64to128px_6": _recipe(128, 64, 6),
+            "64to96px_16": _recipe(96, 64, 16),
         },
         judged_on="val",
     ),

@@ -11,11 +11,13 @@ from study.adaptation.batch_norm import Adapt
 from study.adaptation.interpolation import Interpolate
 from study.attacks.gradient_attacks import Adversarial
 from study.attribution.cam import GradCam, require_map
+from study.conformal.prediction_sets import Conformal
 from study.corruption.catalogue import CorruptEval
 from study.evaluation.temperature import Calibrate
 from study.networks.backbones import BackboneName, require_usable
 from study.networks.classifier import Head
 from study.networks.light_classifier import LightClassifier
+from study.ood.images import Ood, require_pictures
 from study.pipeline.params import Block, Refusal, parse
 from study.pipeline.stage import main
 from study.pipeline.variants import Variant
@@ -55,6 +57,8 @@ class Params(Block):
     corrupt_eval: CorruptEval
     adapt: Adapt
     interpolate: Interpolate
+    conformal: Conformal
+    ood: Ood
     adversarial: Adversarial
     gradcam: GradCam
 
@@ -109,6 +113,7 @@ def run(params: dict[str, Any], root: Path) -> None:
     for key, images in asked.items():
         if images > checked.data.test:
             raise Refusal(f"params.yaml: {key} = {images}: there are {checked.data.test} test images (data.test)")
+    require_pictures([root / path for path in checked.ood.paths])
     marker = root / "data/params.ok"
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text("params.yaml is valid\n")

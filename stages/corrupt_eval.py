@@ -5,7 +5,8 @@ results/corruption/{variant}
 - conditions.csv: a row for the clean images (severity 0) and for each corruption and severity 1-5, with the null band
   of the ECE after scaling;
 - correct.npy: whether each image is classified right, bool (rows, images);
-- confidence.npy: its confidence after scaling, float64 (rows, images).
+- confidence.npy: its confidence after scaling, float64 (rows, images);
+- logits.npy: before scaling, float32 (rows, images, classes).
 Params: calibrate.bins, calibrate.resamples, calibrate.seed, mirror.
 """
 
@@ -39,7 +40,7 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
     temperature = load_temperature(root, variant)
     errors = {"ece": partial(binned_ece, bins=block.bins)}
 
-    rows, confidences, corrects = [], [], []
+    rows, confidences, corrects, all_logits = [], [], [], []
     for condition, seen in zip(tqdm(conditions, f"corrupt_eval {variant}", disable=None), inputs, strict=True):
         ways = [predict(part, way.astype(np.float32) if variant in FROZEN else way) for way in seen]
         logits = np.mean(ways, axis=0)
@@ -47,6 +48,7 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
         confidence, correct = confidence_and_correct(after, labels)
         confidences.append(confidence)
         corrects.append(correct)
+        all_logits.append(logits)
         null = null_band(confidence, errors, block.resamples, block.seed)["ece"]
         rows.append(
             {
@@ -67,6 +69,7 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
         write_table(folder / "conditions.csv", table)
         np.save(folder / "correct.npy", np.stack(corrects))
         np.save(folder / "confidence.npy", np.stack(confidences))
+        np.save(folder / "logits.npy", np.stack(all_logits))
     clean, corrupted = table["accuracy"][0], table["accuracy"][1:].mean()
     print(f"{variant}: accuracy {clean:.4f} on clean images, {corrupted:.4f} on corrupted ones of all kinds")
 

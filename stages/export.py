@@ -1,8 +1,10 @@
 """Export the published variant with its temperature to ONNX, and check the file against torch on every test image.
 
-Reads models/{freeze}.safetensors, data/subset/test.npz and results/temperature/{freeze}.json. Writes
-models/model.onnx (from uint8 images (N, H, W, 3) to calibrated probabilities and logits (N, C); its metadata has
-classes, image size, mirror and temperature) and results/export.json (differences from torch).
+Reads models/{freeze}.safetensors, data/subset/test.npz, results/temperature/{freeze}.json,
+results/conformal/{freeze}/metrics.json and results/ood/{freeze}/thresholds.json. Writes models/model.onnx (from uint8
+images (N, H, W, 3) to calibrated probabilities and logits (N, C); its metadata has classes, image size, mirror,
+temperature, the thresholds of LAC sets by their coverage, and the least energy of what is like the training images)
+and results/export.json (differences from torch).
 Params: freeze, mirror.
 """
 
@@ -14,7 +16,7 @@ from typing import Any
 from study.data.splits import load_split
 from study.evaluation.temperature import load_temperature
 from study.networks.loading import load_classifier
-from study.pipeline.files import write_json
+from study.pipeline.files import read_json, write_json
 from study.pipeline.params import parse
 from study.pipeline.stage import main
 from study.pipeline.variants import Variant
@@ -26,18 +28,22 @@ def run(params: dict[str, Any], root: Path) -> None:
     checkpoint = root / f"models/{freeze}.safetensors"
     model = load_classifier(checkpoint, mirror)
     temperature = load_temperature(root, freeze)
-    images, _ = load_split(root, "test")
+    images, labels = load_split(root, "test")
+    sets = read_json(root / "results/conformal" / freeze / "metrics.json")["sets"]
+    unlike = read_json(root / "results/ood" / freeze / "thresholds.json")
 
     metadata = {
         "classes": json.dumps(model.config["classes"]),
         "image_size": str(images.shape[1]),
         "mirror": json.dumps(mirror),
         "temperature": repr(temperature),
+        "set_thresholds": json.dumps({f"{of['target']:g}": of["threshold"] for of in sets if of["score"] == "lac"}),
+        "least_energy": repr(unlike["energy"]["threshold"]),
         "variant": freeze,
         "checkpoint_sha256": sha256(checkpoint.read_bytes()).hexdigest(),
     }
     graph = to_onnx(model, temperature, images.shape[1:3], metadata)
-    figures = {"variant": freeze, **parity(graph, model, temperature, images), "file_bytes": len(graph)}
+    figures = {"variant": freeze, **parity(graph, model, temperature, images, labels), "file_bytes": len(graph)}
 
     (root / "models/model.onnx").write_bytes(graph)
     write_json(root / "results/export.json", figures)

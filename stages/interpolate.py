@@ -9,7 +9,7 @@ Params: calibrate, interpolate, mirror.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,27 +18,17 @@ from tqdm import tqdm
 from study.adaptation.interpolation import Interpolate, estimate_statistics, interpolated
 from study.corruption.corrupted_set import Corrupted, load_corrupted_images
 from study.data.splits import Examples, class_names, halves, load_split
-from study.evaluation.bootstrap import Resampled, bootstrap, difference
+from study.evaluation.mixtures import Answers, confident, fitted, gains, groups
 from study.evaluation.predictions import load_predictions
-from study.evaluation.robustness import counted, held_out, mean_measures
-from study.evaluation.scores import confidence_and_correct
-from study.evaluation.temperature import HIGHEST, Calibrate, fit_temperature, load_temperature, tempered_softmax
+from study.evaluation.temperature import Calibrate, load_temperature
 from study.networks.classifier import Classifier
 from study.networks.inference import predict
 from study.networks.loading import load_classifier
 from study.pipeline.files import write_table
-from study.pipeline.params import Refusal, parse
+from study.pipeline.params import parse
 from study.pipeline.stage import main
 
 FIRST, SECOND = "fc", "full"
-
-
-class Answers(NamedTuple):
-    """Of a network with its temperature: confidence and correctness on the test images and under the conditions."""
-
-    temperature: float
-    test: tuple[np.ndarray, np.ndarray]  # (1, N) each
-    corrupted: tuple[np.ndarray, np.ndarray]  # (conditions, images) each
 
 
 def run(params: dict[str, Any], root: Path) -> None:
@@ -46,8 +36,8 @@ def run(params: dict[str, Any], root: Path) -> None:
     mirror = parse(params, "mirror", bool)
     first, second = (load_classifier(root / f"models/{name}.safetensors", mirror) for name in (FIRST, SECOND))
     corrupted = load_corrupted_images(root)
-    table = pd.DataFrame(corrupted.conditions)
-    rows = {"corrupted_": counted(table).index, "held_out_": held_out(table).index}
+    conditions = pd.DataFrame(corrupted.conditions)
+    needed = np.concatenate(list(groups(conditions).values()))
     train, _ = load_split(root, "train")
     some = train[np.random.default_rng(block.seed).permutation(len(train))[: block.train_images]]
 
@@ -55,17 +45,11 @@ def run(params: dict[str, Any], root: Path) -> None:
     for share in tqdm(block.shares, "interpolate", disable=None):
         between = interpolated(first, second, share)
         estimate_statistics(between, some)
-        needed = np.concatenate(list(rows.values()))
         answers[share] = answered(root, between, corrupted, needed, block.images)
-
-    figures = {share: resampled(answers[share], rows, calibrate) for share in sorted(answers)}
-    lines = []
-    for share, of in figures.items():
-        gains = {name: difference(figures[1.0][name], of[name]) for name in of if name.endswith("accuracy")}
-        estimates = {name: figure.estimate for name, figure in of.items()}
-        lines.append({"share": share, "temperature": answers[share].temperature} | estimates | columns(gains))
-        print(f"{share:.2f}: accuracy {estimates['accuracy']:.4f}, {estimates['corrupted_accuracy']:.4f} corrupted")
-    write_table(root / "results/interpolation.csv", pd.DataFrame(lines))
+    table = gains(answers, conditions, calibrate)
+    write_table(root / "results/interpolation.csv", table)
+    for row in table.itertuples():
+        print(f"{row.share:.2f}: accuracy {row.accuracy:.4f}, {row.corrupted_accuracy:.4f} corrupted")
 
 
 def end(root: Path, variant: str, images: int) -> Answers:
@@ -88,37 +72,6 @@ def answered(root: Path, model: Classifier, corrupted: Corrupted, rows: np.ndarr
         confidence[[row]], correct[[row]] = confident(logits, labels, temperature)
     of_test = confident(predict(model, test.inputs), test.labels, temperature)
     return Answers(temperature, of_test, (confidence, correct))
-
-
-def fitted(logits: np.ndarray, labels: np.ndarray) -> float:
-    """A mixture may have lost what its ends know; it is then made as unsure as a temperature can."""
-    try:
-        return fit_temperature(logits, labels)
-    except Refusal:
-        return HIGHEST
-
-
-def confident(logits: np.ndarray, labels: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    confidence, correct = confidence_and_correct(tempered_softmax(logits, temperature), labels)
-    return confidence[None], correct[None]
-
-
-def resampled(answers: Answers, rows: dict[str, pd.Index], block: Calibrate) -> dict[str, Resampled]:
-    """Accuracy and ECE: on the test images, and with the prefix of a group of conditions their means over it."""
-    confidence, correct = answers.corrupted
-    groups = {"": answers.test} | {name: (confidence[of], correct[of]) for name, of in rows.items() if len(of)}
-    return {
-        f"{prefix}{name}": figure
-        for prefix, (sure, right) in groups.items()
-        for name, figure in bootstrap(
-            mean_measures(sure, right, block.bins), right.shape[1], block.resamples, block.seed
-        ).items()
-    }
-
-
-def columns(gains: dict[str, dict[str, float]]) -> dict[str, float]:
-    ends = {"": "difference", "_low": "low", "_high": "high"}
-    return {f"{name}_gain{suffix}": gain[key] for name, gain in gains.items() for suffix, key in ends.items()}
 
 
 if __name__ == "__main__":

@@ -3,14 +3,16 @@
 Reads results/ and data/subset/test.npz. Writes metrics/ (the summary, its details, the tables), plots/report/ (the
 table behind each diagram as CSV, and figures as PNG), MODEL_CARD.md, which quotes metrics/, the parameters and what
 others published, and report.html; prints the table of the variants.
-Params: freeze; and adapt, adversarial, backbone, calibrate, corrupt_eval, data, gradcam, mirror and train, which are
-quoted.
+Params: freeze; and adapt, adversarial, backbone, calibrate, conformal, corrupt_eval, data, gradcam, mirror, ood and
+train, which are quoted.
 """
 
 from pathlib import Path
 from typing import Any
 
+from study.data.splits import load_split
 from study.evaluation.predictions import load_predictions
+from study.label_errors.figure import label_errors_figure
 from study.pipeline.files import whole_folder, write_json, write_table
 from study.pipeline.params import parse
 from study.pipeline.stage import main
@@ -24,8 +26,10 @@ from study.reporting.results import load_results
 from study.reporting.results_table import plain_table
 from study.reporting.shift_figures import adaptation_figure, interpolation_figure
 from study.reporting.summary import measured_tables, measurements
+from study.reporting.uncertainty_figures import conformal_figure, ood_figure
 
-QUOTED = ("data", "backbone", "train", "calibrate", "corrupt_eval", "adapt", "adversarial", "gradcam")
+MEASURED = ("calibrate", "corrupt_eval", "adapt", "conformal", "ood", "adversarial", "gradcam")
+QUOTED = ("data", "backbone", "train", *MEASURED)
 
 
 def run(params: dict[str, Any], root: Path) -> None:
@@ -34,7 +38,7 @@ def run(params: dict[str, Any], root: Path) -> None:
     results = load_results(root)
     classes = list(results.calibration[freeze]["per_class"])
     predictions = {variant: load_predictions(root, variant, "test", len(classes)) for variant in VARIANTS}
-    gallery = load_gallery(root)
+    gallery, (test_images, _) = load_gallery(root), load_split(root, "test")
 
     measured, tables = measurements(results, freeze), measured_tables(results)
     summary, robustness = measured["summary"], measured["robustness"]
@@ -53,11 +57,18 @@ def run(params: dict[str, Any], root: Path) -> None:
         drawn |= {
             "adaptation": adaptation_figure(results.adaptation),
             "interpolation": interpolation_figure(results.interpolation),
+            "conformal": conformal_figure(results.sets, results.answers),
+            "ood": ood_figure(results.ood),
         }
+        if not results.wrong_labels.empty:
+            drawn["label_errors"] = label_errors_figure(test_images, results.wrong_labels, freeze)
         for name, figure in drawn.items():
             save_png(figure, folder / f"{name}.png")
     (root / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-    write_page(root / "report.html", freeze, quoted, classes, summary, results, predictions, gallery)
+    write_page(
+        *(root / "report.html", freeze, quoted, classes, summary, results),
+        *(measured["conformal"], predictions, gallery, test_images),
+    )
     print(plain_table(summary, results.training))
 
 

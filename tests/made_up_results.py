@@ -49,6 +49,8 @@ PARAMS = {
     "calibrate": {"bins": 5, "resamples": 321, "seed": 0},
     "corrupt_eval": {"corruptions": list(GROUPS), "images": 40, "seed": 0, "cifar10c_dir": None},
     "adapt": {"images": 20, "batch_sizes": [4, 20], "pseudo_count": 16},
+    "conformal": {"coverages": [0.9, 0.95], "error_rates": [0.01, 0.05], "seed": 0},
+    "ood": {"images": 20, "train_images": 40, "neighbours": 3, "paths": [], "seed": 0},
     "adversarial": {"images": 25, "epsilons": [2, 8], "steps": 7, "seed": 0},
     "gradcam": {"layer": "layer3", "images": 6, "faithfulness_images": 12, "seed": 0},
 }
@@ -61,6 +63,8 @@ def results(rng):
     content = {
         "training/features.json": {"seconds": 1000 * rng.random()},
         "comparison.json": comparison(rng),
+        "label_errors/summary.json": label_errors(rng),
+        "label_errors/images.csv": wrong_labels(rng),
         "gradcam/attribution.json": attribution(rng),
         "interpolation.csv": interpolation(rng),
         "export.json": {"variant": "layer4", "images": 90, "max_logit_difference": 1e-5 * rng.random()},
@@ -78,6 +82,10 @@ def results(rng):
             ),
             f"corruption/{variant}/conditions.csv": corruption(variant, rng),
             f"adaptation/{variant}/conditions.csv": adaptation(variant, rng),
+            f"conformal/{variant}/metrics.json": conformal(rng),
+            f"conformal/{variant}/sets.csv": sets(variant, rng),
+            f"conformal/{variant}/answers.csv": withheld(variant, rng),
+            f"ood/{variant}/scores.csv": ood(variant, rng),
             f"adversarial/{variant}/accuracy.csv": adversarial(variant, rng),
             f"adversarial/{variant}/checks.json": {
                 "steps": 7,
@@ -158,6 +166,85 @@ def comparison(rng):
         for variant in VARIANTS
     }
     return {"level": 0.95, "resamples": 321, "shift": shift, "pairs": pairs}
+
+
+RULES = [(score, target) for score in ("lac", "aps") for target in PARAMS["conformal"]["coverages"]]
+
+
+def set_measures(rng):
+    return {name: rng.random() for name in ("coverage", "size", "singletons", "empty")}
+
+
+def conformal(rng):
+    """No threshold keeps the lower error rate."""
+    return {
+        "calibration_images": 15,
+        "sets": [
+            {"score": score, "target": target, **set_measures(rng), "threshold": rng.random()}
+            | {"expected": {"level": 0.99, "low": rng.random() / 2, "high": 0.5 + rng.random() / 2}}
+            | {"of_class": {name: rng.random() for name in CLASSES}}
+            for score, target in RULES
+        ],
+        "answers": [
+            {"target": 0.01, "answered": 0.0, "wrong": None, "threshold": None, "failure": 0.05},
+            {"target": 0.05, "answered": rng.random(), "wrong": rng.random(), "threshold": 0.9, "failure": 0.05},
+        ],
+    }
+
+
+def sets(variant, rng):
+    return pd.DataFrame(
+        {"variant": variant, "corruption": name, "group": group, "severity": severity, "images": 40}
+        | {"score": score, "target": target, **set_measures(rng)}
+        for name, group, severity in conditions()
+        for score, target in RULES
+    )
+
+
+def withheld(variant, rng):
+    return pd.DataFrame(
+        {"variant": variant, "corruption": name, "group": group, "severity": severity, "images": 40, "target": target}
+        | {"answered": 0.0 if target == 0.01 else rng.random(), "wrong": None if target == 0.01 else rng.random()}
+        for name, group, severity in conditions()
+        for target in (0.01, 0.05)
+    )
+
+
+def ood(variant, rng):
+    scores = ("maximum_probability", "energy", "maximum_logit", "mahalanobis", "nearest_neighbour")
+    return pd.DataFrame(
+        {"variant": variant, "set": name, "images": 20, "score": score, "auroc": rng.random(), "fpr95": rng.random()}
+        for name in ("digits", "patch_shuffled", "uniform_noise")
+        for score in scores
+    )
+
+
+def label_errors(rng):
+    return {
+        "dataset": "cifar10",
+        "flagged": 9,
+        "wrong": 2,
+        "upheld_with_both": 1,
+        "level": 0.95,
+        "resamples": 321,
+        "variants": {
+            variant: {"accuracy": interval(rng), "accuracy_without": interval(rng)}
+            | {"change": interval(rng, "difference"), "answers": {"given": 1, "suggested": 1, "another": 0}}
+            | {"misses": {"images": 20, "flagged": 4, "wrong": 2}}
+            | {"confident_misses": {"images": 5, "flagged": 2, "wrong": int(rng.integers(3))}}
+            for variant in VARIANTS
+        },
+    }
+
+
+def wrong_labels(rng):
+    return pd.DataFrame(
+        {"row": row, "test_index": row, "given": "cat", "suggested": "dog", "judges_given": 0, "judges_suggested": 5}
+        | {"judges_both": 0, "judges_neither": 0, "doubt": rng.random()}
+        | {f"{variant}_predicted": "dog" for variant in VARIANTS}
+        | {f"{variant}_confidence": rng.random() for variant in VARIANTS}
+        for row in (4, 7)
+    )
 
 
 def attribution(rng):

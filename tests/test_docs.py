@@ -159,6 +159,8 @@ def test_every_experiment_passes_the_check_of_parameters(path, pictures, tmp_pat
             changes = settings(command, pictures)
             if changes.get("data.path") == "pictures":
                 changes["data.path"] = str(pictures)
+            if "ood.paths" in changes:
+                changes["ood.paths"] = [str(pictures)]
             check_params.run(changed(PARAMS, changes), tmp_path)
 
 

@@ -34,10 +34,10 @@ def each(stage, variants=VARIANTS):
 
 def evaluated(variants):
     """What runs on new predictions of these variants."""
-    names = ("predict", "calibrate", "corrupt_eval", "adapt", "adversarial")
+    names = ("predict", "calibrate", "corrupt_eval", "adapt", "conformal", "ood", "adversarial")
     published = PUBLISHING if PARAMS["freeze"] in variants else {"report"}
     between = {"interpolate"} if {"fc", "full"} & set(variants) else NOTHING
-    return set().union(*(each(name, variants) for name in names), {"compare"}, between, published)
+    return set().union(*(each(name, variants) for name in names), {"compare", "label_errors"}, between, published)
 
 
 def trained(*variants):
@@ -45,8 +45,10 @@ def trained(*variants):
 
 
 ADAPTED = {"compare", "report"} | each("adapt")
-CORRUPTED = {"corrupt", "interpolate"} | each("corrupt_eval") | ADAPTED
-MEASURED = {"interpolate"} | each("calibrate") | each("corrupt_eval") | ADAPTED
+CONFORMAL = {"export", "report"} | each("conformal")
+CORRUPTED = {"corrupt", "interpolate"} | each("corrupt_eval") | ADAPTED | CONFORMAL
+MEASURED = {"interpolate"} | each("calibrate") | each("corrupt_eval") | ADAPTED | CONFORMAL
+OOD = {"export", "report"} | each("ood")
 DRAWN = {"subsample", "preview", "features", "corrupt"} | trained(*VARIANTS)
 BACKBONE = {"backbone", "features"} | trained(*FINE_TUNED) | CORRUPTED
 EVERYTHING = {"download", "backbone"} | DRAWN
@@ -80,11 +82,13 @@ RECOMPUTES = {
     "train.scratch.lr=0.5": trained("scratch"),
     "train.scratch.augment.cutmix=1.0": trained("scratch"),
     "calibrate.bins=10": MEASURED,
-    "calibrate.resamples=50": MEASURED,
-    "calibrate.seed=1": MEASURED,
+    "calibrate.resamples=50": MEASURED | {"label_errors"},
+    "calibrate.seed=1": MEASURED | {"label_errors"},
     "corrupt_eval.seed=1": CORRUPTED,
     "adapt.pseudo_count=0": ADAPTED,
     "interpolate.seed=1": {"interpolate", "report"},
+    "conformal.seed=1": CONFORMAL,
+    "ood.seed=1": OOD,
     "adversarial.steps=20": each("adversarial") | {"report"},
     "gradcam.images=30": {"gradcam", "report"},
 }
@@ -98,9 +102,13 @@ EDITS = {
     "study/features/code.py": {"preview", "features", "corrupt"} | trained(*VARIANTS),
     "study/training/code.py": trained(*VARIANTS),
     "study/light_resnet/code.py": {"train_scratch"} | evaluated(VARIANTS),
-    "study/evaluation/code.py": MEASURED | each("adversarial") | PUBLISHING,
+    "study/evaluation/code.py": MEASURED | each("adversarial") | PUBLISHING | {"label_errors"},
     "study/corruption/code.py": CORRUPTED | {"gradcam"},
     "study/adaptation/code.py": {"interpolate"} | ADAPTED,
+    "study/conformal/code.py": CONFORMAL,
+    "study/label_errors/code.py": {"label_errors", "report"},
+    "study/label_errors/cifar10.csv": {"label_errors", "report"},
+    "study/ood/code.py": OOD,
     "study/attacks/code.py": each("adversarial") | {"report"},
     "study/attribution/code.py": {"gradcam", "report"},
     "study/drawing/code.py": CORRUPTED | {"preview", "gradcam"},

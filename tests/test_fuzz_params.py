@@ -159,7 +159,7 @@ def test_one_changed_value_is_accepted_or_refused_in_one_line(folder, place, val
 def test_no_number_and_no_list_is_without_bounds(folder, place):
     value = value_at(place)
     if isinstance(value, list):
-        assert not accepted(changed(place, value * 100_000), folder)
+        assert not accepted(changed(place, (value or ["a"]) * 100_000), folder)
     elif value is None or type(value) in (int, float):
         assert not any(accepted(changed(place, end), folder) for end in (10**12, -(10**12), HUGE, -HUGE, math.nan))
 

@@ -22,29 +22,37 @@ from study.sources.image_files import read_image
 
 CLASSES = ["red", "green", "blue"]
 SIZE = (32, 32)
+KNOWN = {"set_thresholds": json.dumps({"0.5": 0.1, "0.9": 0.25, "0.95": 0.9, "0.99": None}), "least_energy": "4.6"}
+LIKE = {"unlike_training_images": False}
 
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
-    """A graph whose probabilities are the mean colour: softmax of log(mean of a channel), thus its share of all."""
+    """A graph whose probabilities are the mean colour: softmax of log(mean of a channel), thus its share of all.
+
+    Its energy is the log of the means' sum: dark pictures have little.
+    """
     nodes = [
         helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["pixels", "places"], ["means"], keepdims=0),
         helper.make_node("ReduceSum", ["means", "channels"], ["sums"], keepdims=1),
         helper.make_node("Div", ["means", "sums"], ["probabilities"]),
+        helper.make_node("Add", ["means", "tiny"], ["positive"]),  # black has a logarithm too
+        helper.make_node("Log", ["positive"], ["logits"]),
     ]
     graph = helper.make_graph(
         nodes,
         "colours",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", 32, 32, 3])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in ("probabilities", "logits")],
         [
             helper.make_tensor("places", TensorProto.INT64, [2], [1, 2]),
             helper.make_tensor("channels", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("tiny", TensorProto.FLOAT, [1], [1e-6]),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    helper.set_model_props(model, {"classes": json.dumps(CLASSES)})
+    helper.set_model_props(model, {"classes": json.dumps(CLASSES)} | KNOWN)
     path = tmp_path_factory.mktemp("models") / "model.onnx"
     onnx.save(model, path)
     return path
@@ -93,8 +101,8 @@ def test_json_has_the_same_answers(classify, photo, tmp_path):
     status, out, _ = classify("--image", photo, blue, "--top", 1, "--json")
     assert status == 0
     assert json.loads(out) == [
-        {"image": str(photo), "predictions": [{"class": "red", "probability": pytest.approx(0.8)}]},
-        {"image": str(blue), "predictions": [{"class": "blue", "probability": pytest.approx(1.0)}]},
+        {"image": str(photo), "predictions": [{"class": "red", "probability": pytest.approx(0.8)}]} | LIKE,
+        {"image": str(blue), "predictions": [{"class": "blue", "probability": pytest.approx(1.0)}]} | LIKE,
     ]
 
 
@@ -353,6 +361,39 @@ def test_mutated_pictures_are_answered_or_refused_in_one_line_each(classify, tmp
     assert answered + refused == MUTANTS
     assert 0 < refused < MUTANTS
     assert all(line.startswith(f"inference.py: {tmp_path}/") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "coverage, line", [(0.5, "50 % set: none of the classes"), (0.9, "90 % set: red"), (0.95, "95 % set: red, green")]
+)
+def test_a_set_holds_the_classes_that_fit(classify, photo, coverage, line):
+    _, out, _ = classify("--image", photo, "--set", coverage)
+    assert out.splitlines()[-1] == f"  {line}"
+    _, out, _ = classify("--image", photo, "--set", coverage, "--json")
+    named = [] if coverage == 0.5 else line.split(": ")[1].split(", ")
+    assert {key: json.loads(out)[0][key] for key in ("coverage", "set")} == {"coverage": coverage, "set": named}
+
+
+def test_a_set_without_a_threshold_holds_every_class(classify, photo):
+    _, out, _ = classify("--image", photo, "--set", 0.99)
+    assert out.splitlines()[-1] == "  99 % set: red, green, blue"
+
+
+@pytest.mark.parametrize("coverage", [0.8, 1.5, -1, "nan"])
+def test_a_coverage_that_the_model_does_not_know_is_refused_once(classify, photo, coverage):
+    assert classify("--image", photo, photo, "--set", coverage) == (
+        1,
+        "",
+        f"inference.py: --set {float(coverage):g}: the model has thresholds for 0.5, 0.9, 0.95, 0.99\n",
+    )
+
+
+def test_a_picture_with_less_energy_than_the_training_images_have_is_said_to_be_unlike_them(classify, tmp_path):
+    dark = save(Image.new("RGB", (40, 40), (60, 20, 10)), tmp_path / "dark.png")  # log(90) < 4.6 < log(240)
+    _, out, _ = classify("--image", dark)
+    assert out.splitlines()[-1] == "  unlike the training images: do not rely on this answer"
+    _, out, _ = classify("--image", dark, "--json")
+    assert json.loads(out)[0]["unlike_training_images"]
 
 
 def test_json_leaves_out_what_cannot_be_read(classify, photo, tmp_path):

@@ -312,7 +312,7 @@ def test_paper_is_white_without_controls_and_with_every_table(open_page):
 
 def test_every_stop_of_the_tab_key_shows_its_focus(page):
     stops = []
-    for _ in range(40):
+    for _ in range(50):
         page.keyboard.press("Tab")
         stops.append(
             page.evaluate(

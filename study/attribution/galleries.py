@@ -120,9 +120,9 @@ def clean_and_corrupted(clean: Shown, corrupted: Shown, explain: Explain, classe
     pictures = []
     for row, (of, to) in enumerate(zip(clean.predicted, corrupted.predicted, strict=True)):
         tiles = [
-            (f"{short(classes[of], 10)} p={clean.confidence[row]:.2f}", clean.images[row]),
+            (f"{short(classes[of], 10)} {told(clean.confidence[row])}", clean.images[row]),
             (_for(classes[of]), before[row]),
-            (f"{short(classes[to], 10)} p={corrupted.confidence[row]:.2f}", corrupted.images[row]),
+            (f"{short(classes[to], 10)} {told(corrupted.confidence[row])}", corrupted.images[row]),
             (_for(classes[of]), after[row]),
         ]
         if of != to:
@@ -133,7 +133,15 @@ def clean_and_corrupted(clean: Shown, corrupted: Shown, explain: Explain, classe
 
 def _title(true: int, predicted: int, confidence: float, classes: list[str], tiles: int) -> str:
     most = 8 * tiles - 6  # characters of a name that fit above the tiles
-    return f"{short(classes[true], most)} / {short(classes[predicted], most)}  p={confidence:.2f}"
+    return f"{short(classes[true], most)} / {short(classes[predicted], most)}  {told(confidence)}"
+
+
+def told(confidence: float) -> str:
+    """
+    >>> told(0.98), told(0.997)
+    ('p=0.98', 'p>0.99')
+    """
+    return f"p={confidence:.2f}" if confidence < 0.995 else "p>0.99"
 
 
 def _for(name: str) -> str:

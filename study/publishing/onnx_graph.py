@@ -65,11 +65,17 @@ def _forget_origin(graph: onnx.GraphProto) -> None:
 
 
 def parity(
-    graph: bytes, model: Classifier, temperature: float, images: np.ndarray, batch_size: int = 250
+    graph: bytes,
+    model: Classifier,
+    temperature: float,
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int = 250,
 ) -> dict[str, Any]:
     """Compare the graph in onnxruntime with `model` in torch, both in float32 on the CPU.
 
-    images: uint8 (N, H, W, 3). Torch's probabilities are softmax(logits / temperature) in float64.
+    images: uint8 (N, H, W, 3); labels: (N,), which the graph's accuracy is measured by. Torch's probabilities are
+    softmax(logits / temperature) in float64.
     Raises RuntimeError, quoting the differences, when one exceeds its tolerance.
     """
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
@@ -90,6 +96,7 @@ def parity(
         )
     return {
         "images": len(images),
+        "accuracy": float((logits.argmax(axis=1) == labels).mean()),
         "max_logit_difference": logit_difference,
         "max_probability_difference": probability_difference,
         "agreement": float((logits.argmax(axis=1) == expected.argmax(axis=1)).mean()),

@@ -1,10 +1,11 @@
 """The pictures that README and the model card show: how honest the probabilities are, and what corruption costs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
+from study.reporting.formats import percent
 from study.reporting.results import Results
 
 COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7")  # of the variants; Okabe & Ito, safe for colour-blind readers
@@ -24,6 +26,13 @@ ACCURACIES, ERRORS = "YlGnBu_r", "Oranges"  # colour maps: the darker the worse
 RARE = 0.01  # share of the images below which a bin says little
 PALE = 0.3
 TEXT: dict[str, Any] = {"fontsize": 9}
+FAMILIES = {  # of CIFAR-10-C
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "gaussian_blur"),
+    "weather": ("snow", "frost", "fog", "brightness", "spatter"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression", "saturate"),
+}
+OTHERS = {"own": "own", "held_out": "held out", "benchmark": "other", "extra": "other"}  # by group
 
 
 def draw_figures(
@@ -88,41 +97,41 @@ def draw_reliability(axes: Axes, bins: pd.DataFrame) -> None:
 
 
 def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Accuracy by severity, and ECE before and after scaling beside what chance alone gives on average.
+    """By severity: accuracy, ECE before scaling, and ECE after it beside what chance alone gives on average.
 
     robustness: metrics/robustness.json. Severity 0 is the clean images.
     """
     severities = [int(severity) for severity in next(iter(robustness.values()))["by_severity"]]
-    figure = Figure(figsize=(9.3, 4.3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    curves = {variant: list(scores["by_severity"].values()) for variant, scores in robustness.items()}
-    for (variant, curve), colour, marker in zip(curves.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
-        style = {"color": colour, "marker": marker, "markersize": 5, "clip_on": False, "zorder": 3}
-        corrupted = robustness[variant]["corrupted"]
-        label = f"{variant}: {100 * corrupted['accuracy']:.1f} %"
-        left.plot(severities, [at["accuracy"] for at in curve], label=label, **style)
-        before, after = ([at[side] for at in curve] for side in ("ece_before", "ece_after"))
-        right.plot(severities, before, linestyle="--", markerfacecolor="white", **style)
-        label = f"{variant}: {corrupted['ece_after']:.3f}, before scaling {corrupted['ece_before']:.3f}"
-        right.plot(severities, after, label=label, **style)
-        right.plot(severities, [at["ece_null_mean"] for at in curve], color=colour, linestyle=":", linewidth=1)
-    left.set_title("Which variant is most robust?\naccuracy", fontsize=11)
-    right.set_title("Does calibration survive?\nexpected calibration error", fontsize=11)
-    left.set_ylim(0, 1)
-    right.set_ylim(bottom=0)
-    for axes, place in ((left, "lower left"), (right, "upper left")):
+    figure = Figure(figsize=(9.3, 4.1), layout="constrained")
+    accuracy, before, after = figure.subplots(1, 3)
+    before.sharey(after)
+    panels: tuple[tuple[Axes, str, str, Callable[[float], str]], ...] = (
+        (accuracy, "accuracy", "accuracy\n", partial(percent, decimals=1)),
+        (before, "ece_before", "expected calibration error,\nbefore scaling", "{:.3f}".format),
+        (after, "ece_after", "expected calibration error,\nafter scaling", "{:.3f}".format),
+    )
+    for axes, measure, title, show in panels:
+        styles = zip(robustness.items(), cycle(COLOURS), cycle(MARKERS), strict=False)
+        for (variant, scores), colour, marker in styles:
+            curve = list(scores["by_severity"].values())
+            style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 5, "clip_on": False, "zorder": 3}
+            name = f"{variant}: {show(scores['corrupted'][measure])}"
+            axes.plot(severities, [at[measure] for at in curve], label=name, **style)
+            if axes is after:
+                axes.plot(severities, [at["ece_null_mean"] for at in curve], color=colour, linestyle=":", linewidth=1)
+        axes.set_title(title, fontsize=10)
         axes.set_xticks(severities, ["clean" if severity == 0 else str(severity) for severity in severities])
         axes.set_xlabel("severity of corruption", **TEXT)
+        axes.tick_params(labelsize=8)
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
+        place: Literal["lower left", "upper left"] = "lower left" if axes is accuracy else "upper left"
         axes.legend(title="mean under corruption", title_fontsize=8, fontsize=8, loc=place, frameon=False)
-    scaling = [
-        Line2D([], [], color=GREY, marker="o", label="after scaling"),
-        Line2D([], [], color=GREY, linestyle="--", marker="o", markerfacecolor="white", label="before scaling"),
-        Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="after scaling, by chance alone, on average"),
-    ]
-    figure.legend(handles=scaling, loc="outside lower center", ncols=len(scaling), frameon=False, **TEXT)
+    accuracy.set_ylim(0, 1)
+    before.set_ylim(bottom=0)
+    chance = Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="by chance alone, on average")
+    figure.legend(handles=[chance], loc="outside lower right", frameon=False, **TEXT)
     return figure
 
 
@@ -184,14 +193,18 @@ def by_corruption_figure(
 ) -> Figure:
     """A line per corruption: the accuracy of each variant, and in grey what others published of their models.
 
-    robustness: metrics/robustness.json; published: of study.reporting.published. Means over the severities; the
-    corruption that costs the variants least comes first.
+    robustness: metrics/robustness.json; published: of study.reporting.published. Means over the severities. Families of
+    corruptions stand together; in each, the corruption that costs the variants least comes first.
     """
     measured = [scores["by_corruption"] for scores in robustness.values()]
-    names = sorted(measured[0], key=lambda name: sum(scores[name]["accuracy"] for scores in measured))
-    figure = Figure(figsize=(9.3, 1.3 + 0.26 * len(names)), layout="constrained")
+    families = {name: family(name, scores["group"]) for name, scores in measured[0].items()}
+    order = [*FAMILIES, *OTHERS.values()]
+    names = sorted(
+        families, key=lambda name: (order.index(families[name]), -sum(of[name]["accuracy"] for of in measured))
+    )
+    lines = [place + 0.7 * order.index(families[name]) for place, name in enumerate(names)]
+    figure = Figure(figsize=(9.3, 1.3 + 0.26 * (lines[-1] + 1)), layout="constrained")
     axes = figure.subplots()
-    lines = range(len(names))
     for (model, scores), marker in zip(published.items(), ("|", "x"), strict=False):
         places = [scores["by_corruption"].get(name) for name in names]
         style: dict[str, Any] = {
@@ -206,12 +219,21 @@ def by_corruption_figure(
         places = [scores["by_corruption"][name]["accuracy"] for name in names]
         axes.plot(places, lines, linestyle="none", marker=marker, markersize=6, color=colour, label=variant)
     axes.set_yticks(lines, [name.replace("_", " ") for name in names], **TEXT)
+    axes.invert_yaxis()
+    for name in dict.fromkeys(families[name] for name in names):
+        first = min(line for line, of in zip(lines, names, strict=True) if families[of] == name)
+        axes.text(1.01, first, name, transform=axes.get_yaxis_transform(), va="center", weight="bold", **TEXT)
     axes.set_xlabel("accuracy, mean over the severities", **TEXT)
     axes.grid(color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=5, frameon=False, **TEXT)
+    figure.legend(loc="outside upper center", ncols=6, frameon=False, **TEXT)
     return figure
+
+
+def family(corruption: str, group: str) -> str:
+    """What kind of corruption it is; of those in no family, the group."""
+    return next((name for name, members in FAMILIES.items() if corruption in members), OTHERS.get(group, "other"))
 
 
 def save_png(figure: Figure, path: Path) -> None:

@@ -14,20 +14,23 @@ import numpy as np
 import pandas as pd
 import vl_convert
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from PIL import Image
 
 from study.drawing.heatmap_gallery import COLOURS
 from study.evaluation.predictions import Predictions
-from study.evaluation.robustness import means
+from study.evaluation.robustness import means, robustness
 from study.evaluation.temperature import tempered_softmax
+from study.label_errors.figure import label_errors_figure
 from study.pipeline.variants import FINE_TUNED, VARIANTS, Variant
-from study.reporting.figures import png
+from study.reporting.figures import corruption_figure
 from study.reporting.formats import TEMPLATES, fixed, percent, points, records, share, signed, templates
 from study.reporting.plot_tables import MEAN, corruption_table, learning_curves_table
 from study.reporting.results import Results
 from study.reporting.results_table import LEARNS, Summary
 from study.reporting.shift_figures import adaptation_figure, interpolation_figure
 from study.reporting.summary import shared_seconds
+from study.reporting.uncertainty_figures import conformal_figure, ood_figure
 
 VEGA_LITE = "6.4"
 SPRITE_COLUMNS = 30
@@ -56,32 +59,42 @@ def write_page(
     classes: list[str],
     summary: Summary,
     results: Results,
+    conformal: Mapping[str, Any],
     predictions: Mapping[Variant, Predictions],
     gallery: Gallery,
+    test_images: np.ndarray,
 ) -> None:
     """One HTML file with its script, style, pictures and data inside. The same inputs give the same bytes.
 
-    params: the blocks that made the results, all of which the page quotes. summary: as in metrics/summary.json.
-    predictions: of each variant, on the test images.
+    params: the blocks that made the results, all of which the page quotes. summary and conformal: as in
+    metrics/. predictions: of each variant, on the test images; test_images: uint8 (N, H, W, 3).
     Raises jinja2.UndefinedError when a figure that the page quotes is absent.
     """
-    robustness = corruption_table(results.corruption)
+    by_severity = corruption_table(results.corruption)
+    ranked = sorted(VARIANTS, key=lambda variant: -results.calibration[variant]["after"]["accuracy"])
+    (closest,) = (pair for pair in results.comparison["pairs"] if {pair["first"], pair["second"]} == set(ranked[:2]))
     data = {
         "freeze": freeze,
         "variants": VARIANTS,
         "classes": classes,
         "bins": params["calibrate"]["bins"],
         "mean": MEAN,
-        "robustness": records(robustness),
+        "robustness": records(by_severity),
         "curves": _timed_curves(results),
         "shared_seconds": {variant: shared_seconds(results.training, variant) for variant in VARIANTS},
         "predictions": _packed_predictions(predictions, summary),
         "gallery": _packed_gallery(gallery, predictions, summary),
     }
     drawings = {
-        "adaptation": adaptation_figure(results.adaptation),
-        "interpolation": interpolation_figure(results.interpolation),
+        "corruption": drawn(corruption_figure(robustness(results.corruption))),
+        "adaptation": drawn(adaptation_figure(results.adaptation)),
+        "interpolation": drawn(interpolation_figure(results.interpolation)),
+        "conformal": drawn(conformal_figure(results.sets, results.answers)),
+        "ood": drawn(ood_figure(results.ood)),
     }
+    if not results.wrong_labels.empty:
+        wrong = label_errors_figure(test_images, results.wrong_labels, freeze)
+        drawings["label_errors"] = drawn(wrong, lossless=False)
     corrupted = results.corruption[results.corruption["severity"] > 0]
     environment = templates(autoescape=True)
     measured = {show.__name__: typeset(show) for show in (percent, share, fixed, points, signed)}
@@ -99,10 +112,14 @@ def write_page(
         adversarial_checks=results.adversarial_checks,
         attribution=results.attribution,
         groups=dict(zip(corrupted["corruption"], corrupted["group"], strict=True)),
-        overview=_overview(robustness),
-        drawings={name: b64encode(png(figure)).decode() for name, figure in drawings.items()},
+        overview=_overview(by_severity),
+        drawings=drawings,
+        conformal=conformal,
+        label_errors=results.label_errors,
         pictures=len(gallery.rows),
         tested=len(predictions[freeze].labels),
+        ranked=ranked,
+        closest=closest,
         learns=LEARNS,
         variants=VARIANTS,
         fine_tuned=FINE_TUNED,
@@ -159,7 +176,20 @@ def sprite(images: np.ndarray, columns: int = SPRITE_COLUMNS) -> str:
     sheet[:count] = images
     sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
     file = BytesIO()
-    Image.fromarray(sheet.reshape(rows * height, columns * width, channels)).save(file, "WEBP", lossless=True)
+    Image.fromarray(sheet.reshape(rows * height, columns * width, channels)).save(
+        file, "WEBP", lossless=True, quality=100, method=6
+    )
+    return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
+
+
+def drawn(figure: Figure, lossless: bool = True) -> str:
+    """The figure as the data URL of a WebP. lossless: in 256 colours, and not for photographs."""
+    picture, file = BytesIO(), BytesIO()
+    figure.savefig(picture, dpi=120)
+    image = Image.open(picture).convert("RGB")
+    if lossless:
+        image = image.quantize(256, dither=Image.Dither.NONE).convert("RGB")
+    image.save(file, "WEBP", lossless=lossless, quality=100 if lossless else 75, method=6)
     return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
 
 
@@ -209,9 +239,9 @@ def _timed_curves(results: Results) -> list[dict[str, Any]]:
     return records(learning_curves_table(results.curves).assign(seconds=seconds))
 
 
-def _overview(robustness: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+def _overview(by_severity: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     """By corruption and variant the means over the severities, without the clean images."""
-    corrupted = robustness[robustness["severity"] > 0]
+    corrupted = by_severity[by_severity["severity"] > 0]
     return {
         str(corruption): {str(variant): means(of) for variant, of in rows.groupby("variant", sort=False)}
         for corruption, rows in corrupted.groupby("corruption", sort=False)

@@ -19,6 +19,8 @@ class Results(NamedTuple):
     calibration: dict[str, dict[str, Any]]
     training: dict[str, dict[str, Any]]  # and `features`: the seconds of the pass that the fine-tuned variants share
     comparison: dict[str, Any]  # of each pair of variants, on the same test images
+    conformal: dict[str, dict[str, Any]]
+    label_errors: dict[str, Any]
     adversarial_checks: dict[str, dict[str, Any]]
     attribution: dict[str, Any]
     export: dict[str, Any]
@@ -27,6 +29,10 @@ class Results(NamedTuple):
     corruption: pd.DataFrame  # a row per variant, corruption and severity; severity 0 is the clean images, once
     adaptation: pd.DataFrame  # a row per variant, corruption, severity and batch size; batch size 0 is no adaptation
     interpolation: pd.DataFrame  # a row per share of `full`
+    sets: pd.DataFrame  # a row per variant, corruption, severity, score and wanted coverage
+    answers: pd.DataFrame  # a row per variant, corruption, severity and allowed error rate
+    ood: pd.DataFrame  # a row per variant, set of images outside the classes, and score
+    wrong_labels: pd.DataFrame  # a row per wrong label among the test images
     adversarial: pd.DataFrame  # a row per variant, attack and epsilon
     curves: pd.DataFrame  # a row per variant, phase and epoch
     shown: pd.DataFrame  # a row per picture in the galleries of the published variant
@@ -51,6 +57,8 @@ def load_results(root: Path) -> Results:
             **figures("training", "cost.json", "train_{}"),
         },
         comparison=_read(read_json, results / "comparison.json", "compare"),
+        conformal=figures("conformal", "metrics.json", "conformal@{}"),
+        label_errors=_read(read_json, results / "label_errors/summary.json", "label_errors"),
         adversarial_checks=figures("adversarial", "checks.json", "adversarial@{}"),
         attribution=_read(read_json, results / "gradcam/attribution.json", "gradcam"),
         export=_read(read_json, results / "export.json", "export"),
@@ -59,6 +67,10 @@ def load_results(root: Path) -> Results:
         corruption=table("corruption", "conditions.csv", "corrupt_eval@{}"),
         adaptation=table("adaptation", "conditions.csv", "adapt@{}"),
         interpolation=_read(read_table, results / "interpolation.csv", "interpolate"),
+        sets=table("conformal", "sets.csv", "conformal@{}"),
+        answers=table("conformal", "answers.csv", "conformal@{}"),
+        ood=table("ood", "scores.csv", "ood@{}"),
+        wrong_labels=_read(read_table, results / "label_errors/images.csv", "label_errors"),
         adversarial=table("adversarial", "accuracy.csv", "adversarial@{}"),
         curves=table("training", "curve.csv", "train_{}"),
         shown=_read(read_table, results / "gradcam/shown.csv", "gradcam"),

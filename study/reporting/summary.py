@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from study.evaluation.robustness import adapted_changes, counted, means, robustness
+from study.evaluation.robustness import adapted_changes, counted, held_out, means, robustness
 from study.pipeline.variants import FINE_TUNED, Variant
 from study.reporting.results import Results
 
@@ -15,6 +15,12 @@ def measurements(results: Results, freeze: Variant) -> dict[str, dict[str, Any]]
     summary = summarise(results.calibration, results.corruption, results.training)
     for variant, shift in results.comparison["shift"].items():
         summary[variant] |= under_shift(shift)
+    conformal = {
+        variant: figures | under_corruption(variant, results.sets, results.answers)
+        for variant, figures in results.conformal.items()
+    }
+    for variant, figures in conformal.items():
+        summary[variant] |= beyond_confidence(figures, mean_auroc(results.ood)[variant])
     changes = adapted_changes(results.adaptation)
     return {
         "summary": summary | {"published": summary[freeze]},
@@ -24,6 +30,9 @@ def measurements(results: Results, freeze: Variant) -> dict[str, dict[str, Any]]
             variant: scores | {"adapted_change": changes[variant]}
             for variant, scores in robustness(results.corruption).items()
         },
+        "conformal": conformal,
+        "label_errors": results.label_errors,
+        "ood": mean_auroc(results.ood),
         "adversarial": results.adversarial_checks,
         "attribution": results.attribution,
         "training": results.training,
@@ -38,6 +47,8 @@ def measured_tables(results: Results) -> dict[str, pd.DataFrame]:
         "corruption": results.corruption,
         "adaptation": results.adaptation,
         "interpolation": results.interpolation,
+        "ood": results.ood,
+        "wrong_labels": results.wrong_labels,
         "adversarial": results.adversarial,
         "gradcam": results.shown,
     }
@@ -78,6 +89,60 @@ def under_shift(shift: Mapping[str, Any]) -> dict[str, float]:
     """The held-out corruptions' means, where there are any, and what adapted batch-norm statistics change."""
     held_out = {f"held_out_{name}": figure["mean"] for name, figure in shift.get("held_out", {}).items()}
     return held_out | {f"adapted_{name}_change": of["difference"] for name, of in shift["adapted"]["change"].items()}
+
+
+def under_corruption(variant: str, sets: pd.DataFrame, answers: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """What sets and answers keep of their promise, over the conditions that count and over those held out.
+
+    A row per score and wanted coverage, of means over the conditions; and per allowed error rate, where `wrong` is the
+    share among all answers that are given under them, None if there are none.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, pick in (("corrupted", counted), ("held_out", held_out)):
+        of_sets, of_answers = (pick(table[table["variant"] == variant]) for table in (sets, answers))
+        if of_sets.empty:
+            continue
+        measures = ["coverage", "size", "singletons", "empty"]
+        rows = of_sets.groupby(["score", "target"], sort=False)[measures].mean().reset_index()
+        found[name] = {
+            "sets": [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")],
+            "answers": [
+                {"target": float(str(target)), "answered": float(of["answered"].mean()), "wrong": pooled_errors(of)}
+                for target, of in of_answers.groupby("target", sort=False)
+            ],
+        }
+    return found
+
+
+def pooled_errors(answers: pd.DataFrame) -> float | None:
+    """The share of wrong ones among all answers. answers: `answered`, and `wrong` (missing where none is answered)."""
+    given = float(answers["answered"].sum())
+    return float((answers["answered"] * answers["wrong"].fillna(0)).sum()) / given if given else None
+
+
+def beyond_confidence(conformal: Mapping[str, Any], auroc: Mapping[str, float]) -> dict[str, float]:
+    """The LAC sets of the highest wanted coverage, clean and corrupted, and the mean AUROC of the energy."""
+
+    def highest(rows: list[Mapping[str, Any]]) -> Mapping[str, Any]:
+        return max((row for row in rows if row["score"] == "lac"), key=lambda row: float(row["target"]))
+
+    clean, corrupted = highest(conformal["sets"]), highest(conformal["corrupted"]["sets"])
+    return {
+        "set_coverage": clean["coverage"],
+        "set_size": clean["size"],
+        "corrupted_set_coverage": corrupted["coverage"],
+        "corrupted_set_size": corrupted["size"],
+        "ood_auroc": auroc["energy"],
+    }
+
+
+def mean_auroc(ood: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Per variant and score, the mean AUROC over the sets of images outside the classes."""
+    means_of = ood.groupby(["variant", "score"], sort=False)["auroc"].mean()
+    return {
+        str(variant): {str(score): float(mean) for score, mean in scores.droplevel("variant").items()}
+        for variant, scores in means_of.groupby("variant", sort=False)
+    }
 
 
 def shared_seconds(training: Mapping[str, Mapping[str, Any]], variant: str) -> float:

@@ -10,6 +10,7 @@ from study.publishing.onnx_graph import parity, to_onnx
 
 TEMPERATURE = 1.7
 METADATA = {"variant": "full", "classes": '["plane", "bird", "cat"]'}
+LABELS = np.zeros(40, dtype=np.int64)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["alone", "mirror"])
@@ -71,7 +72,11 @@ def test_the_file_names_no_path_of_the_machine_that_exported(graph):
 
 
 def test_parity_measures_how_far_the_graph_is_from_torch(graph, classifier, images):
-    figures = parity(graph, classifier, TEMPERATURE, images, batch_size=16)
+    with torch.inference_mode():
+        labels = classifier(torch.from_numpy(images)).argmax(dim=1).numpy()
+    labels[:10] = (labels[:10] + 1) % 3
+    figures = parity(graph, classifier, TEMPERATURE, images, labels, batch_size=16)
+    assert figures["accuracy"] == 30 / 40
     assert figures["images"] == 40
     assert figures["agreement"] == 1
     assert 0 <= figures["max_logit_difference"] <= 1e-4
@@ -80,17 +85,17 @@ def test_parity_measures_how_far_the_graph_is_from_torch(graph, classifier, imag
 
 def test_a_graph_of_another_temperature_is_an_error(graph, classifier, images):
     with pytest.raises(RuntimeError, match=r"differs from torch by .* 1e-04 and 1e-05 are allowed"):
-        parity(graph, classifier, 1.6, images)
+        parity(graph, classifier, 1.6, images, LABELS)
 
 
 def test_a_graph_of_other_weights_is_an_error(graph, images):
     other = Classifier(Head(hidden=[8], dropout=0.5), ["plane", "bird", "cat"], image_size=32)
     with pytest.raises(RuntimeError, match="differs from torch"):
-        parity(graph, other, TEMPERATURE, images)
+        parity(graph, other, TEMPERATURE, images, LABELS)
 
 
 def test_logits_that_are_not_finite_are_an_error(graph, images):
     broken = Classifier(Head(hidden=[8], dropout=0.5), ["plane", "bird", "cat"], image_size=32)
     torch.nn.init.constant_(broken.head[-1].bias, float("nan"))
     with pytest.raises(RuntimeError, match="differs from torch by nan"):
-        parity(graph, broken, TEMPERATURE, images)
+        parity(graph, broken, TEMPERATURE, images, LABELS)

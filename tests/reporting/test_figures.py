@@ -81,11 +81,11 @@ def test_accuracy_and_ece_are_drawn_by_severity_with_what_chance_gives_each_vari
         }
         for variant, chance in (("fc", 0.02), ("full", 0.03))
     }
-    accuracy, ece = corruption_figure(robustness).axes
+    accuracy, before, after = corruption_figure(robustness).axes
     assert [list(line.get_ydata()) for line in accuracy.lines] == 2 * [[0.9, 0.8]]
-    drawn = [list(line.get_ydata()) for line in ece.lines]
-    assert drawn == [[0.2, 0.3], [0.1, 0.15], [0.02, 0.01], [0.2, 0.3], [0.1, 0.15], [0.03, 0.01]]
-    assert [label.get_text() for label in ece.get_xticklabels()] == ["clean", "1"]
+    assert [list(line.get_ydata()) for line in before.lines] == 2 * [[0.2, 0.3]]
+    assert [list(line.get_ydata()) for line in after.lines] == [[0.1, 0.15], [0.02, 0.01], [0.1, 0.15], [0.03, 0.01]]
+    assert [label.get_text() for label in after.get_xticklabels()] == ["clean", "1"]
     assert accuracy.get_legend_handles_labels()[1] == ["fc: 80.0 %", "full: 80.0 %"]
 
 
@@ -108,12 +108,25 @@ def test_the_map_has_a_cell_per_condition_and_leaves_white_what_chance_may_give(
 
 
 def test_published_accuracies_are_grey_and_absent_where_none_is_known():
-    robustness = {"full": {"by_corruption": {"fog": {"accuracy": 0.7}, "ice": {"accuracy": 0.8}}}}
+    measured = {name: {"accuracy": accuracy, "group": "benchmark"} for name, accuracy in (("fog", 0.7), ("ice", 0.8))}
+    robustness = {"full": {"by_corruption": measured}}
     published = {"WRN": {"by_corruption": {"fog": 0.9}}}
     known, ours = by_corruption_figure(robustness, published).axes[0].lines
     assert (known.get_color(), known.get_label(), ours.get_label()) == (GREY, "published: WRN", "full")
     assert list(known.get_xdata()) == [0.9, None]
     assert list(ours.get_xdata()) == [0.7, 0.8]
+
+
+def test_families_stand_together_and_in_each_what_costs_least_comes_first():
+    accuracies = {"ripple": (0.9, "held_out"), "shot_noise": (0.6, "benchmark"), "fog": (0.7, "benchmark")}
+    accuracies |= {"speckle_noise": (0.8, "extra"), "occlusion": (0.5, "own"), "frost": (0.75, "own")}
+    measured = {name: {"accuracy": accuracy, "group": group} for name, (accuracy, group) in accuracies.items()}
+    axes = by_corruption_figure({"full": {"by_corruption": measured}}, {}).axes[0]
+    lines = [label.get_text() for label in axes.get_yticklabels()]
+    assert lines == ["speckle noise", "shot noise", "frost", "fog", "occlusion", "ripple"]
+    assert [text.get_text() for text in axes.texts] == ["noise", "weather", "own", "held out"]
+    top, bottom = sorted(axes.get_ylim(), reverse=True)
+    assert axes.get_ylim() == (top, bottom)  # the first line is at the top
 
 
 def test_a_picture_is_the_same_bytes_every_time(rows, tmp_path):

@@ -13,12 +13,12 @@ from study.pipeline.variants import VARIANTS
 from study.reporting.formats import TEMPLATES, fixed, percent, points, seconds, setting, signed
 from study.reporting.model_card import render_card
 from study.reporting.published import published_accuracies
-from study.reporting.summary import summarise
+from study.reporting.summary import mean_auroc, summarise, under_corruption
 from tests.made_up_results import PARAMS, results
 
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?")
 NAMES = re.compile(
-    r"CIFAR-10-C|CIFAR-10|cifar10|PreActResNet-18|WRN-28-10|ResNet-18|resnet18|layer\d|F1|f1|uint8|/255|https?://[^)\s]*"
+    r"CIFAR-10-C|CIFAR-10|cifar10|PreActResNet-18|WRN-28-10|ResNet-18|resnet18|layer\d|F1|f1|uint8|float32|/255|https?://[^)\s]*"
 )
 
 
@@ -43,6 +43,8 @@ def inputs(rng):
         "adversarial": pd.concat(of_variants("adversarial/{}/accuracy.csv").values(), ignore_index=True),
         "gradcam": measured["gradcam/shown.csv"],
         "interpolation": measured["interpolation.csv"],
+        "ood": pd.concat(of_variants("ood/{}/scores.csv").values(), ignore_index=True),
+        "wrong_labels": measured["label_errors/images.csv"],
     }
     changes = adapted_changes(pd.concat(of_variants("adaptation/{}/conditions.csv").values(), ignore_index=True))
     calibration = of_variants("calibration/{}/metrics.json")
@@ -50,6 +52,9 @@ def inputs(rng):
     of_robustness = robustness(tables["corruption"])
     for variant, scores in of_robustness.items():
         scores["adapted_change"] = changes[variant]
+    sets, answers = (
+        pd.concat(of_variants(f"conformal/{{}}/{name}.csv").values(), ignore_index=True) for name in ("sets", "answers")
+    )
     return {
         "freeze": "layer4",
         "params": randomised(PARAMS),
@@ -58,6 +63,12 @@ def inputs(rng):
             "calibration": calibration,
             "comparison": measured["comparison.json"],
             "robustness": of_robustness,
+            "conformal": {
+                variant: figures | under_corruption(variant, sets, answers)
+                for variant, figures in of_variants("conformal/{}/metrics.json").items()
+            },
+            "label_errors": measured["label_errors/summary.json"],
+            "ood": mean_auroc(tables["ood"]),
             "adversarial": of_variants("adversarial/{}/checks.json"),
             "attribution": measured["gradcam/attribution.json"],
             "training": training,
@@ -126,6 +137,7 @@ def test_every_heading_that_a_reader_looks_for_is_there():
         "Training",
         "Failure modes",
         "Robustness",
+        "Beyond confidence",
         "Adversarial inputs",
         "Where it looks",
         "Limits",
@@ -137,7 +149,7 @@ def test_every_heading_that_a_reader_looks_for_is_there():
 def test_every_table_has_as_many_cells_in_each_line():
     lines = render_card(**inputs(np.random.default_rng(3))).splitlines()
     tables = [list(run) for is_table, run in groupby(lines, lambda line: line.startswith("|")) if is_table]
-    assert len(tables) == 23
+    assert len(tables) == 27
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)
 
 
@@ -171,14 +183,14 @@ def robust(accuracies, lead):
         content["figures"]["summary"][variant]["corrupted_accuracy"] = accuracy
     for pair in content["figures"]["comparison"]["pairs"]:
         pair["corrupted_accuracy"] = lead
-    (answer,) = re.findall(r"most robust\?\*\* (.*)", render_card(**content))
+    (answer,) = re.findall(r"corruption cost\?\*\* (.*)", render_card(**content))
     return answer
 
 
 def test_the_answer_names_the_most_accurate_variant_under_corruption_and_its_lead():
     accuracies = {"fc": 0.3, "layer4": 0.8, "full": 0.6, "scratch": 0.1}
     assert robust(accuracies, {"difference": -0.2, "low": -0.25, "high": -0.125}) == (
-        "`layer4`: under corruption it classifies 80.00 % right on average, against 60.00 % for `full`, "
+        "`layer4` keeps the most: under corruption it classifies 80.00 % right on average, against 60.00 % for `full`, "
         "30.00 % for `fc` and 10.00 % for `scratch`. Its lead over `full`, in points, is +20.00 on these images "
         "(+12.50 to +25.00); another seed of the training may change it."
     )

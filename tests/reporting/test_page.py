@@ -41,6 +41,8 @@ def page_inputs(root, classes=CLASSES, images=IMAGES, pictures=PICTURES):
         "classes": classes,
         "summary": summarise(results.calibration, results.corruption, results.training),
         "results": results,
+        "conformal": results.conformal,
+        "test_images": rng.integers(0, 256, (images, 32, 32, 3), dtype=np.uint8),
         "predictions": {
             variant: Predictions((hints + rng.normal(0, 1.5, hints.shape)).astype(np.float32), labels)
             for variant in TEMPERATURES
@@ -105,7 +107,7 @@ def test_nothing_in_the_page_is_loaded_from_elsewhere(reader):
     loaded = [attributes[name] for _, attributes in reader.tags for name in loading if name in attributes]
     links = [attributes["href"] for _, attributes in reader.tags if "href" in attributes]
     styles = "".join(text for tag, _, text in reader.raw if tag == "style")
-    assert [source for source in loaded if not source.startswith("data:image/png;base64,")] == []
+    assert [source for source in loaded if not source.startswith("data:image/webp;base64,")] == []
     assert {link[0] for link in links if link != "data:,"} == {"#"}
     assert "url(" not in styles and "@import" not in styles
 
@@ -135,6 +137,7 @@ def test_every_section_that_a_reader_looks_for_is_there(page):
         "results",
         "calibration",
         "robustness",
+        "beyond",
         "errors",
         "gallery",
         "attribution",
@@ -156,6 +159,20 @@ def test_the_tables_tell_the_figures_that_were_measured(inputs, page):
     for accuracy in inputs["results"].adversarial["accuracy"]:
         assert f"<td>{100 * accuracy:.2f}\N{NO-BREAK SPACE}%<" in page
     assert '<code>calibrate.resamples</code></th><td class="wrap">321</td>' in page
+
+
+def test_it_opens_with_three_findings(page, inputs):
+    findings = page.split('<ol class="findings">')[1].split("</ol>")[0].split("<li>")[1:]
+    accuracy = {variant: inputs["summary"][variant]["accuracy"] for variant in TEMPERATURES}
+    first, second, *_ = sorted(accuracy, key=accuracy.get, reverse=True)
+    leader, scaling, corruption = (finding.replace("\N{NO-BREAK SPACE}", " ") for finding in findings)
+    assert f"<code>{first}</code> is the most accurate: {100 * accuracy[first]:.2f} %" in leader
+    assert f"against {100 * accuracy[second]:.2f} % for <code>{second}</code>" in leader
+    (pair,) = (of for of in inputs["results"].comparison["pairs"] if {of["first"], of["second"]} == {first, second})
+    assert ("may be chance" in leader) == (pair["mcnemar"]["p_holm"] >= 0.05)
+    published = inputs["summary"]["layer4"]
+    assert f"from {published['ece_before']:.4f} to {published['ece_after']:.4f}" in scaling
+    assert f"falls to {100 * published['corrupted_accuracy']:.2f} %" in corruption
 
 
 @pytest.mark.parametrize(

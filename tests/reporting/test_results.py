@@ -20,12 +20,18 @@ def root(tmp_path):
         write(f"results/calibration/{variant}/confusion.csv", 'actual,predicted\n"cat, grey",007\nNA,nan\n')
         write(f"results/corruption/{variant}/conditions.csv", "severity\n1\n")
         write(f"results/adaptation/{variant}/conditions.csv", "batch_size\n0\n")
+        write(f"results/conformal/{variant}/metrics.json", json.dumps({"calibration_images": 9}))
+        write(f"results/conformal/{variant}/sets.csv", "target\n0.9\n")
+        write(f"results/conformal/{variant}/answers.csv", "target\n0.05\n")
+        write(f"results/ood/{variant}/scores.csv", "score\nenergy\n")
         write(f"results/adversarial/{variant}/accuracy.csv", "attack\nclean\n")
         write(f"results/adversarial/{variant}/checks.json", json.dumps({"steps": 2}))
         write(f"results/training/{variant}/curve.csv", "epoch\n1\n")
         write(f"results/training/{variant}/cost.json", json.dumps({"device": variant}))
     write("results/training/features.json", json.dumps({"seconds": 3.5}))
     write("results/interpolation.csv", "share\n0.5\n")
+    write("results/label_errors/summary.json", json.dumps({"wrong": 1}))
+    write("results/label_errors/images.csv", "row,given\n")
     write("results/export.json", json.dumps({"images": 5}))
     write("results/gradcam/shown.csv", "index\n7\n")
     write("results/comparison.json", json.dumps({"pairs": []}))
@@ -40,6 +46,8 @@ def test_figures_are_kept_by_variant(root):
     assert results.adversarial_checks == {variant: {"steps": 2} for variant in VARIANTS}
     assert results.export == {"images": 5}
     assert results.comparison == {"pairs": []}
+    assert results.conformal == {variant: {"calibration_images": 9} for variant in VARIANTS}
+    assert results.label_errors == {"wrong": 1}
     assert results.attribution == {"layer": "layer3"}
 
 
@@ -52,6 +60,8 @@ def test_the_rows_of_all_variants_follow_each_other_with_their_variant(root):
     assert results.reliability.index.tolist() == list(range(2 * len(VARIANTS)))
     np.testing.assert_array_equal(results.reliability["accuracy"], len(VARIANTS) * [0.1, np.nan])
     assert results.adaptation.to_dict("records") == [{"variant": variant, "batch_size": 0} for variant in VARIANTS]
+    assert results.ood.to_dict("records") == [{"variant": variant, "score": "energy"} for variant in VARIANTS]
+    assert results.wrong_labels.empty and list(results.wrong_labels) == ["row", "given"]
     assert results.shown.to_dict("records") == [{"index": 7}]
     assert results.interpolation.to_dict("records") == [{"share": 0.5}]
 

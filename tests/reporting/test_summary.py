@@ -1,7 +1,15 @@
 import pandas as pd
 import pytest
 
-from study.reporting.summary import per_class_table, summarise, under_shift
+from study.reporting.summary import (
+    beyond_confidence,
+    mean_auroc,
+    per_class_table,
+    pooled_errors,
+    summarise,
+    under_corruption,
+    under_shift,
+)
 
 MEASURED = {"accuracy": 0.9, "nll": 0.4, "brier": 0.2, "ece": 0.05, "macro_f1": 0.89}
 CALIBRATION = {
@@ -76,3 +84,64 @@ def test_the_per_class_table_has_a_row_for_each_variant_and_class():
     cat, dog = per_class_table(CALIBRATION).to_dict("records")
     assert cat == {"variant": "full", "class": "cat", "precision": 0.8, "recall": 0.7, "f1": 0.75, "support": 10}
     assert (dog["class"], dog["support"]) == ("dog", 20)
+
+
+def conformal_rows(group, severity, coverage, answered, wrong):
+    place = {"variant": "full", "group": group, "severity": severity, "target": 0.9}
+    measures = {"coverage": coverage, "size": 2 * coverage, "singletons": 0.5, "empty": 0.0}
+    return place | {"score": "lac"} | measures, place | {"answered": answered, "wrong": wrong}
+
+
+def test_sets_and_answers_are_averaged_over_the_conditions_that_count_and_over_those_held_out():
+    rows = [
+        conformal_rows("clean", 0, 0.9, 0.8, 0.1),
+        conformal_rows("benchmark", 1, 0.8, 0.6, 0.2),
+        conformal_rows("benchmark", 5, 0.4, 0.2, 0.6),
+        conformal_rows("held_out", 5, 0.3, 0.0, None),
+    ]
+    sets, answers = (pd.DataFrame(of) for of in zip(*rows, strict=True))
+    sets = pd.concat([sets, sets.assign(variant="fc", coverage=0.0)])
+    found = under_corruption("full", sets, answers)
+    assert list(found) == ["corrupted", "held_out"]
+    (of_sets,), (of_answers,) = found["corrupted"]["sets"], found["corrupted"]["answers"]
+    assert (of_sets["coverage"], of_sets["size"]) == (pytest.approx(0.6), pytest.approx(1.2))
+    assert of_answers == {
+        "target": 0.9,
+        "answered": pytest.approx(0.4),
+        "wrong": pytest.approx((0.6 * 0.2 + 0.2 * 0.6) / 0.8),
+    }
+    assert found["held_out"]["answers"] == [{"target": 0.9, "answered": 0.0, "wrong": None}]
+
+
+def test_without_corruptions_held_out_there_is_nothing_to_say_of_them():
+    sets, answers = (pd.DataFrame([of]) for of in conformal_rows("benchmark", 1, 0.8, 0.6, 0.2))
+    assert list(under_corruption("full", sets, answers)) == ["corrupted"]
+
+
+def test_errors_are_pooled_over_all_answers():
+    answers = pd.DataFrame({"answered": [0.5, 0.25, 0.0], "wrong": [0.1, 0.4, None]})
+    assert pooled_errors(answers) == pytest.approx((0.05 + 0.1) / 0.75)
+    assert pooled_errors(answers[2:]) is None
+
+
+def test_the_headline_sets_are_lac_s_of_the_highest_coverage():
+    def sets(lower):
+        return [
+            {"score": score, "target": target, "coverage": target - lower - (score == "aps"), "size": 1 + lower}
+            for score in ("lac", "aps")
+            for target in (0.95, 0.9)
+        ]
+
+    assert beyond_confidence({"sets": sets(0), "corrupted": {"sets": sets(0.25)}}, {"energy": 0.8}) == {
+        "set_coverage": 0.95,
+        "set_size": 1,
+        "corrupted_set_coverage": pytest.approx(0.7),
+        "corrupted_set_size": 1.25,
+        "ood_auroc": 0.8,
+    }
+
+
+def test_the_auroc_is_averaged_over_the_sets():
+    rows = [("fc", "energy", 0.9), ("fc", "energy", 0.7), ("fc", "mahalanobis", 0.1), ("full", "energy", 0.5)]
+    found = mean_auroc(pd.DataFrame(rows, columns=["variant", "score", "auroc"]))
+    assert found == {"fc": {"energy": pytest.approx(0.8), "mahalanobis": 0.1}, "full": {"energy": 0.5}}

@@ -8,10 +8,10 @@ import torch
 from netcal.metrics import ECE
 
 from stages import predict as predictions
-from stages.interpolate import fitted, run
+from stages.interpolate import run
 from study.adaptation.interpolation import estimate_statistics, interpolated
 from study.data.splits import Split, save_classes, save_split
-from study.evaluation.temperature import HIGHEST, fit_temperature, save_temperature, tempered_softmax
+from study.evaluation.temperature import fit_temperature, save_temperature, tempered_softmax
 from study.networks import device
 from study.networks.classifier import save_classifier
 from study.networks.inference import predict
@@ -114,10 +114,6 @@ def test_a_network_between_has_statistics_of_the_training_images_and_a_temperatu
     for group, rows in GROUPS.items():
         expected = np.mean([scores(each[:12], corrupted.labels[:12]) for each in corrupted.inputs[rows]], axis=0)
         assert row[[f"{group}_accuracy", f"{group}_ece"]].tolist() == pytest.approx(expected, abs=1e-3)
-
-
-def test_a_mixture_that_is_sure_and_wrong_gets_the_highest_temperature():
-    assert fitted(50 * np.eye(3)[[0, 1, 2]], np.array([1, 2, 0])) == HIGHEST
 
 
 def test_gains_are_over_full_with_intervals_paired_over_the_images(root):
