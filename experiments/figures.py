@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from study.reporting.figures import COLOURS, GREY, MARKERS, PALE, TEXT
+from study.reporting.figures import COLOURS, GREY, MARKERS, PALE, TEXT, frame
 
 BAND = "#E3E3E3"  # what a perfectly calibrated model may show
 HOLLOW: dict[str, Any] = {"marker": "o", "markerfacecolor": "white"}
@@ -182,13 +182,6 @@ def systems_figure(table: pd.DataFrame) -> Figure:
     lines, _ = axes.get_legend_handles_labels()
     figure.legend(handles=[*lines, *shapes], loc="outside lower center", ncols=3, frameon=False, **TEXT)
     return figure
-
-
-def frame(axes: Axes) -> None:
-    axes.tick_params(labelsize=8)
-    axes.grid(color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {  # by study

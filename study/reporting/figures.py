@@ -236,6 +236,14 @@ def family(corruption: str, group: str) -> str:
     return next((name for name, members in FAMILIES.items() if corruption in members), OTHERS.get(group, "other"))
 
 
+def frame(axes: Axes) -> None:
+    """Small ticks, a pale grid behind the marks, and no lines above and on the right."""
+    axes.tick_params(labelsize=8)
+    axes.grid(color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def save_png(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(figure))

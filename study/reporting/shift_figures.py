@@ -4,12 +4,11 @@ from itertools import cycle
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from study.evaluation.robustness import counted
-from study.reporting.figures import COLOURS, GREY, MARKERS, TEXT
+from study.reporting.figures import COLOURS, GREY, MARKERS, TEXT, frame
 
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 SERIES = {"accuracy": "clean", "corrupted_accuracy": "corrupted", "held_out_accuracy": "held-out corruptions"}
@@ -68,7 +67,7 @@ def adaptation_figure(adaptation: pd.DataFrame) -> Figure:
     by_corruption.set_title("change by adaptation, points of accuracy", fontsize=11)
     by_corruption.legend(fontsize=8, frameon=False)
     for axes in (by_variant, by_size, by_corruption):
-        _frame(axes)
+        frame(axes)
     return figure
 
 
@@ -87,7 +86,7 @@ def interpolation_figure(interpolation: pd.DataFrame) -> Figure:
         axes.set_xticks(interpolation["share"], [_place(share) for share in interpolation["share"]])
         axes.set_xlabel("weight of full", **TEXT)
         axes.legend(fontsize=8, frameon=False)
-        _frame(axes)
+        frame(axes)
     left.set_title("accuracy", fontsize=11)
     right.set_title("expected calibration error", fontsize=11)
     right.set_ylim(bottom=0)
@@ -96,10 +95,3 @@ def interpolation_figure(interpolation: pd.DataFrame) -> Figure:
 
 def _place(share: float) -> str:
     return {0.0: "fc", 1.0: "full"}.get(share, f"{share:g}")
-
-
-def _frame(axes: Axes) -> None:
-    axes.tick_params(labelsize=8)
-    axes.grid(color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

@@ -4,12 +4,11 @@ from itertools import cycle
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from study.evaluation.robustness import counted
-from study.reporting.figures import COLOURS, GREY, MARKERS, TEXT
+from study.reporting.figures import COLOURS, GREY, MARKERS, TEXT, frame
 from study.reporting.formats import share
 
 SCORES = {  # of study.ood, as the figure names them
@@ -47,7 +46,7 @@ def conformal_figure(sets: pd.DataFrame, answers: pd.DataFrame) -> Figure:
         axes.set_title(title, fontsize=10)
         axes.set_xticks(sorted(table["severity"].unique()), ["clean", *sorted(table["severity"].unique())[1:]])
         axes.set_xlabel("severity of corruption", **TEXT)
-        _frame(axes)
+        frame(axes)
     lines, _ = panels[0].get_legend_handles_labels()
     promise = Line2D([], [], color=GREY, linestyle="--", linewidth=1.2, label="promised for images like the training's")
     figure.legend(handles=[*lines, promise], loc="outside lower center", ncols=5, frameon=False, **TEXT)
@@ -72,7 +71,7 @@ def ood_figure(scores: pd.DataFrame) -> Figure:
         axes.axvline(0.5, color=GREY, linestyle=":", linewidth=1.2)
         axes.set_yticks(range(len(names)), [SCORES[name] for name in names])
         axes.set_title(of.replace("_", " "), fontsize=10)
-        _frame(axes)
+        frame(axes)
     panels[0].invert_yaxis()
     for axes in panels[len(sets) :]:
         axes.set_axis_off()
@@ -81,10 +80,3 @@ def ood_figure(scores: pd.DataFrame) -> Figure:
     marks, _ = panels[0].get_legend_handles_labels()
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False, **TEXT)
     return figure
-
-
-def _frame(axes: Axes) -> None:
-    axes.tick_params(labelsize=8)
-    axes.grid(color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
