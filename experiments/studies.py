@@ -77,7 +77,7 @@ def _with_augmix(on: bool) -> tuple[int, Settings]:
 
 def _images(count: int, probe: int, fc: int, layer4: int, full: int, scratch: int) -> tuple[int, Settings]:
     """So many images, and the epochs of each training: the fewer images, the more, so that they are learned too."""
-    return 1, {
+    return 3, {
         "data.train": count,
         "data.val": 1000,
         "train.common.probe.epochs": probe,
@@ -171,13 +171,12 @@ STUDIES = {
     ),
     "data_size": Study(
         VARIANTS,
-        {**CORRUPTED, **AT_64},
+        CORRUPTED,
         {
             "1k": _images(1000, probe=40, fc=100, layer4=20, full=16, scratch=35),
-            "2k": _images(2000, probe=30, fc=80, layer4=16, full=10, scratch=25),
-            "5k": _images(5000, probe=20, fc=60, layer4=12, full=6, scratch=16),
-            "10k": _images(10000, probe=10, fc=40, layer4=8, full=4, scratch=12),
-            "45k": (1, {"train.full.epochs": 4}),
+            "3k": _images(3000, probe=20, fc=80, layer4=14, full=9, scratch=20),
+            "10k": _images(10000, probe=10, fc=40, layer4=8, full=6, scratch=12),
+            "45k": (1, {}),
         },
     ),
     "recipes": Study(
@@ -199,15 +198,9 @@ STUDIES = {
             "resnet18": (1, {}),
             "resnet50_native": (
                 1,
-                {
-                    **_untrained("resnet50", "full", [128, 64], image_size=32, train=10000),
-                    "train.full.first_image_size": None,
-                    "train.full.epochs": 10,
-                },
+                {**_untrained("resnet50", "full", [128, 64], image_size=32, train=10000), "train.full.epochs": 10},
             ),
             "resnet50_upsampled": (1, _untrained("resnet50", "layer4", [256], image_size=96, train=8000)),
-            "mobilenet_v2": (1, _untrained("mobilenet_v2", "layer4", [512], image_size=64, train=10000)),
-            "mobilenet_v3_small": (1, _untrained("mobilenet_v3_small", "layer4", [512], image_size=64, train=10000)),
             "efficientnet_lite0": (1, _lite0(image_size=96)),
         },
         own={

