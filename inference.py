@@ -4,7 +4,7 @@ Takes files, folders and `-` (one picture on standard input). A picture may have
 transparent parts become white, and the square in its middle is brought to the size of the training images. The rest
 (resizing, normalising, the network, the temperature) is in models/model.onnx, which `dvc repro export` makes. With
 `--set 0.95`, each answer has the set of classes that holds the right one with that probability, for pictures like the
-training images.
+training images. With `--model A --model B`, each model answers.
 Needs numpy, onnxruntime and Pillow; --explain also needs all of requirements.txt and the checkpoint beside the model.
 """
 
@@ -13,7 +13,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -100,8 +100,9 @@ def read(name: str) -> bytes:
         raise InputError(reason(fault)) from fault
 
 
-def table(answer: dict) -> str:
+def table(answer: dict[str, Any]) -> str:
     """The picture's name, then a line for each class: name, probability and a bar; then what else is known of it."""
+    heading = " ".join(shown(answer[key]) for key in ("image", "model") if key in answer)
     width = max(len(row["class"]) for row in answer["predictions"])
     lines = [
         f"  {row['class']:<{width}}  {row['probability']:6.1%}  {'#' * round(BAR * row['probability'])}".rstrip()
@@ -113,7 +114,7 @@ def table(answer: dict) -> str:
         lines.append("  unlike the training images: do not rely on this answer")
     if "explanation" in answer:
         lines.append(f"  Grad-CAM: {shown(answer['explanation'])}")
-    return "\n".join([shown(answer["image"]), *lines])
+    return "\n".join([heading, *lines])
 
 
 def shown(name: str) -> str:
@@ -138,7 +139,13 @@ def arguments() -> argparse.Namespace:
         metavar="PATH",
         help="pictures, folders of them (with those below), or - for one picture on standard input",
     )
-    parser.add_argument("--model", type=Path, default=MODEL, metavar="FILE", help="default: models/model.onnx")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="default: models/model.onnx; more than once to see the answers of several side by side",
+    )
     parser.add_argument("--top", type=positive, default=3, metavar="K", help="classes to show (default: 3)")
     parser.add_argument(
         "--set",
@@ -153,7 +160,9 @@ def arguments() -> argparse.Namespace:
         metavar="FOLDER",
         help="write there, as PNG, what spoke for each answer (Grad-CAM); needs torch and the model's checkpoint",
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.model = options.model or [MODEL]
+    return options
 
 
 def main() -> int:
@@ -162,13 +171,17 @@ def main() -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding lacks
     explainer = None
     try:
-        model = load_model(options.model)
+        models = {path: load_model(path) for path in options.model}
         if options.set is not None:
-            model.set_threshold(options.set)
+            for model in models.values():
+                model.set_threshold(options.set)
         if options.explain:
+            if len(models) > 1:
+                return complain("--explain takes one --model")
             from study.publishing.explanation import Explainer  # only here, because it imports torch
 
-            explainer = Explainer(options.explain, options.model.parent, model.metadata)
+            ((path, model),) = models.items()
+            explainer = Explainer(options.explain, path.parent, model.metadata)
     except InputError as fault:
         return complain(str(fault))
     except ImportError as fault:
@@ -181,20 +194,25 @@ def main() -> int:
             status = complain(f"{shown(name)}: {fault}")
     for name in names:
         try:
-            answers.append(answer(name, model, options, explainer))
+            data = read(name)
+            found = [answer(name, data, model, options, explainer) for model in models.values()]
         except InputError as fault:
             status = complain(f"{shown(name)}: {fault}")
             continue
+        if len(models) > 1:
+            found = [{"image": name, "model": str(path)} | one for path, one in zip(models, found, strict=True)]
+        answers += found
         if not options.json:
-            print(table(answers[-1]))
+            print("\n".join(map(table, found)))
     if options.json:
         print(json.dumps(answers, indent=2))
     return status
 
 
-def answer(name: str, model: Model, options: argparse.Namespace, explainer: "Explainer | None") -> dict:
-    """The most probable classes of one picture. Raises InputError when it cannot be read."""
-    data = read(name)
+def answer(
+    name: str, data: bytes, model: Model, options: argparse.Namespace, explainer: "Explainer | None"
+) -> dict[str, Any]:
+    """The most probable classes of one picture, whose file holds `data`. Raises InputError when that is none."""
     image = read_image(data, model.size)
     probabilities, logits = model.probabilities_and_logits(image)
     best = np.argsort(-probabilities, kind="stable")[: options.top]

@@ -60,10 +60,11 @@ def model_file(tmp_path_factory):
 
 @pytest.fixture
 def classify(model_file, monkeypatch, capfd):
-    """Run the command line; returns the exit status, standard output and standard error."""
+    """Run the command line, with `model_file` where no model is named; returns status, standard output and error."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["inference.py", "--model", str(model_file), *map(str, arguments)])
+        named = () if "--model" in arguments else ("--model", model_file)
+        monkeypatch.setattr(sys, "argv", ["inference.py", *map(str, (*named, *arguments))])
         status = inference.main()
         return status, *capfd.readouterr()
 
@@ -394,6 +395,33 @@ def test_a_picture_with_less_energy_than_the_training_images_have_is_said_to_be_
     assert out.splitlines()[-1] == "  unlike the training images: do not rely on this answer"
     _, out, _ = classify("--image", dark, "--json")
     assert json.loads(out)[0]["unlike_training_images"]
+
+
+def test_several_models_answer_side_by_side(classify, photo, model_file, tmp_path):
+    other = tmp_path / "other.onnx"
+    other.write_bytes(model_file.read_bytes())
+    status, out, err = classify("--model", model_file, "--model", other, "--image", photo, "--top", 1)
+    alone = classify("--image", photo, "--top", 1)[1].splitlines()
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [f"{photo} {model_file}", *alone[1:], f"{photo} {other}", *alone[1:]]
+    found = json.loads(classify("--model", model_file, "--model", other, "--image", photo, "--json")[1])
+    assert [answer["model"] for answer in found] == [str(model_file), str(other)]
+
+
+def test_several_models_read_standard_input_once(classify, photo, model_file, tmp_path, monkeypatch):
+    other = tmp_path / "other.onnx"
+    other.write_bytes(model_file.read_bytes())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(photo.read_bytes())))
+    status, out, _ = classify("--model", model_file, "--model", other, "--image", "-")
+    assert (status, out.count("red")) == (0, 2)
+
+
+def test_explain_is_refused_where_several_models_answer(classify, photo, model_file, tmp_path):
+    (other := tmp_path / "other.onnx").write_bytes(model_file.read_bytes())
+    status, out, err = classify(
+        "--model", model_file, "--model", other, "--image", photo, "--explain", tmp_path / "maps"
+    )
+    assert (status, out, err) == (1, "", "inference.py: --explain takes one --model\n")
 
 
 def test_json_leaves_out_what_cannot_be_read(classify, photo, tmp_path):
