@@ -4,7 +4,7 @@ Or `make experiments`. Each experiment runs in a temporary copy of the project: 
 study. It is named by its setting, its seed and a digest of all that decides its results, and DVC keeps it when it has
 finished: a queue that was stopped carries on where it was, and what other code or other settings measured is never
 taken for current. What experiments share (the data, the frozen features) DVC's run cache computes once.
-Writes experiments/results/{study}.csv and {study}.png, and systems.md; the log of each experiment is under
+Writes experiments/results/{study}.csv and {study}.png, systems.md and data_size.md; the log of each experiment is under
 runs/experiments.
 """
 

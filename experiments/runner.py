@@ -17,6 +17,7 @@ from dvc.repo import Repo
 
 from experiments.environment import experiment_environment
 from experiments.figures import FIGURES
+from experiments.seeds_table import seeds_table
 from experiments.studies import Experiment, Settings, Study
 from experiments.systems_table import systems_table
 from study.pipeline.files import read_table, write_table
@@ -71,12 +72,14 @@ def run_study(root: Path, name: str, study: Study) -> list[str]:
 
 
 def write_results(root: Path, name: str, study: Study, table: pd.DataFrame) -> None:
-    """The table as CSV, as a figure, and for the systems as a page."""
+    """The table as CSV and as a figure; of the systems also as a page, and of the data sizes what seeds change."""
     folder = root / RESULTS
     write_table(folder / f"{name}.csv", table)
     save_png(FIGURES[name](table), folder / f"{name}.png")
     if name == "systems":
         (folder / "systems.md").write_text(systems_table(table, study.commands()), encoding="utf-8")
+    if name == "data_size":
+        (folder / "data_size.md").write_text(f"{seeds_table(table)}\n", encoding="utf-8")
     print(f"{name}: {RESULTS}/{name}.csv and {name}.png", flush=True)
 
 
