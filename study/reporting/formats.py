@@ -17,6 +17,7 @@ BACKBONES = {
     "mobilenet_v3_small": "MobileNetV3-Small",
     "efficientnet_lite0": "EfficientNet-Lite0",
 }
+ENOUGH = 50  # images, from which a check that fails has failed
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -163,6 +164,17 @@ def article(noun: str) -> str:
     return "an" if noun[0].lower() in "aeio" else "a"
 
 
+def verdict(passed: bool, images: int) -> str:
+    """What a check says that was made on so many images. Few of them may miss what holds: then it says nothing.
+
+    >>> verdict(True, 10), verdict(False, 100), verdict(False, 10)
+    ('passed', 'failed', 'too few images to tell')
+    """
+    if passed:
+        return "passed"
+    return "failed" if images >= ENOUGH else "too few images to tell"
+
+
 def templates(autoescape: bool = False) -> Environment:
     """The environment of the templates. A figure that a template quotes and nobody gives is an error."""
     environment = Environment(
@@ -188,6 +200,7 @@ def templates(autoescape: bool = False) -> Environment:
         dataset_title,
         backbone_title,
         article,
+        verdict,
     ):
         environment.filters[filter_.__name__] = filter_
     return environment

@@ -223,6 +223,9 @@ def test_published_figures_are_labelled_and_never_mixed_with_the_measured():
 def test_a_failed_check_stands_out():
     content = inputs(np.random.default_rng(10))
     assert "| No image lacks a gradient | pass | pass | **FAIL** | pass | some |" in render_card(**content)
+    content["params"]["adversarial"]["images"] = 20
+    told = "| No image lacks a gradient | pass | pass | too few images to tell | pass | some |"
+    assert told in render_card(**content)
 
 
 def test_a_share_of_zero_images_without_a_gradient_is_told_too():
