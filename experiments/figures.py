@@ -138,17 +138,19 @@ def data_size_figure(table: pd.DataFrame) -> Figure:
 
 
 def recipes_figure(table: pd.DataFrame) -> Figure:
-    """A labelled mark per setting, at its accuracy on val (`val_accuracy`) and its seconds of training."""
+    """A mark per setting, such as 64to96px_8, at its accuracy on val (`val_accuracy`) and its seconds of training."""
     figure = Figure(figsize=(7.2, 4.8), layout="constrained")
     axes = figure.subplots()
-    means = table.groupby("setting", sort=False)[["train_seconds", "val_accuracy"]].mean()
-    for (name, row), colour, marker in zip(means.iterrows(), cycle(COLOURS), cycle(MARKERS), strict=False):
-        axes.plot(row["train_seconds"], row["val_accuracy"], color=colour, marker=marker, linestyle="none")
-        text = str(name).replace("_", ", ").replace("to", " to ")
-        axes.annotate(text, (row["train_seconds"], row["val_accuracy"]), (5, 3), textcoords="offset points", **TEXT)
+    means = table.groupby("setting")[["train_seconds", "val_accuracy"]].mean().sort_values("train_seconds")
+    axes.plot(means["train_seconds"], means["val_accuracy"], color=COLOURS[1], marker="o", linestyle="none")
+    for (name, row), side in zip(means.iterrows(), cycle(("left", "right")), strict=False):
+        pixels, epochs = str(name).replace("to", " to ").split("px_")
+        place, offset = (row["train_seconds"], row["val_accuracy"]), (8 if side == "left" else -8, 0)
+        label = f"{pixels} px, {epochs} epochs"
+        axes.annotate(label, place, offset, textcoords="offset points", ha=side, va="center", **TEXT)
     axes.set_xlabel("seconds of training", **TEXT)
     axes.set_title("What does a second of training buy?\naccuracy on the validation images", fontsize=11)
-    axes.margins(x=0.2)
+    axes.margins(x=0.4, y=0.1)
     frame(axes)
     return figure
 

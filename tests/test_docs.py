@@ -287,7 +287,7 @@ def means(study):
             yield f"{fmean(values):.3f}"
 
 
-@pytest.mark.parametrize("study", ["augmentation", "augmix", "data_size", "systems"])
+@pytest.mark.parametrize("study", ["augmentation", "augmix", "data_size", "recipes", "systems"])
 def test_every_decimal_that_is_said_of_a_study_is_in_its_table(study):
     decimals = set(DECIMAL.findall(marked("docs/experiments.md", study)))
     assert decimals
@@ -317,6 +317,17 @@ def test_seeds_of_one_setting_differ_by_as_much_as_is_said():
     assert "by up to a point and a half on clean images and two and a half under corruption" in said
     assert seed_spread("accuracy") == pytest.approx(1.5, abs=0.1)
     assert seed_spread("corrupted_accuracy") == pytest.approx(2.5, abs=0.1)
+
+
+def test_pixels_pay_and_above_them_chance_decides():
+    assert "are within half a point of it" in marked("docs/experiments.md", "recipes")
+    table = pd.read_csv(ROOT / "experiments/results/recipes.csv").set_index("setting")
+    gain = table["val_accuracy"] - table["val_accuracy"]["96px_6"]
+    assert gain["64px_12"] < -0.02
+    assert gain.drop("64px_12").abs().max() <= 0.005
+    seconds = table["train_seconds"]
+    assert seconds["96px_6"] < 1.2 * seconds["64px_12"]
+    assert seconds.drop("64px_12").idxmin() == "96px_6"
 
 
 def test_layer4_is_ahead_of_full_under_corruption_where_images_are_fewest():

@@ -89,9 +89,10 @@ def test_each_recipe_is_named_at_its_accuracy_and_its_seconds():
         {"setting": "64to96px_8", "train_seconds": 300.0, "val_accuracy": 0.9},
     ]
     (axes,) = recipes_figure(pd.DataFrame(rows)).axes
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines] == [(100, 0.8), (300, 0.9)]
+    (marks,) = axes.lines
+    assert list(zip(marks.get_xdata(), marks.get_ydata(), strict=True)) == [(100, 0.8), (300, 0.9)]
     named = [(label.get_text(), label.xy) for label in axes.texts]
-    assert named == [("64px, 4", (100, 0.8)), ("64 to 96px, 8", (300, 0.9))]
+    assert named == [("64 px, 4 epochs", (100, 0.8)), ("64 to 96 px, 8 epochs", (300, 0.9))]
 
 
 def test_each_system_has_a_line_through_its_variants():
