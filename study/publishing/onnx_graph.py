@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from study.networks.classifier import Classifier
 
-LOGIT_TOLERANCE = 1e-4  # largest difference from torch in float32
-PROBABILITY_TOLERANCE = 1e-5
+LOGIT_TOLERANCE = 1e-3  # largest difference from torch in float32; rounding alone gave 1e-4 in a network of 50 layers
+PROBABILITY_TOLERANCE = 1e-4
 
 
 class Calibrated(nn.Module):
