@@ -1,6 +1,7 @@
 """The yardstick of a backbone: the accuracy of a linear probe on its frozen features of CIFAR-10.
 
-Reads data/subset, which `dvc repro subsample` writes, and a file of weights without a head. Writes nothing.
+Reads data/subset, which `dvc repro subsample` writes, and a file of weights without a head. Prints a line of CSV for
+each way to see the pixels.
 
     python -m backbone.linear_probe weights/resnet18_tinyimagenet.safetensors --image-size 64
 """
@@ -72,13 +73,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path, help="safetensors of a torchvision ResNet-18 without its head")
     parser.add_argument("--image-size", type=int, default=64, help="pixels a side (default: %(default)s)")
-    parser.add_argument("--pixels", choices=SCALES, default="normalised", help="what the backbone sees (%(default)s)")
+    parser.add_argument(
+        "--pixels", choices=SCALES, nargs="+", default=["normalised"], help="what the backbone sees (%(default)s)"
+    )
     arguments = parser.parse_args()
+    print("pixels", *Probe._fields, sep=",")
     try:
-        probe = run(Path(), arguments.weights, arguments.image_size, arguments.pixels)
+        for pixels in arguments.pixels:
+            probe = run(Path(), arguments.weights, arguments.image_size, pixels)
+            print(pixels, *(f"{figure:g}" for figure in probe), sep=",", flush=True)
     except (Refusal, OSError) as fault:
         sys.exit(f"linear_probe: {fault}")
-    print(f"test accuracy {probe.test_accuracy:.4f}, val {probe.val_accuracy:.4f} at C = {probe.strength}")
 
 
 if __name__ == "__main__":

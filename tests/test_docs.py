@@ -306,6 +306,12 @@ def test_no_figure_of_these_studies_stands_outside_their_marks():
         assert not DECIMAL.findall(BLOCK.sub("", rest))
 
 
+def test_the_accuracies_from_right_and_wrong_pixels_are_those_of_their_table():
+    table = pd.read_csv(ROOT / "backbone/pixels.csv")
+    measured = [f"{100 * accuracy:.1f}" for accuracy in table["test_accuracy"]]
+    assert DECIMAL.findall(marked("docs/experiments.md", "pixels")) == measured
+
+
 def seed_spread(measure):
     table = pd.read_csv(ROOT / "experiments/results/augmentation.csv")
     by_setting = table.groupby("setting")[measure]
