@@ -325,6 +325,14 @@ def test_seeds_of_one_setting_differ_by_as_much_as_is_said():
     assert seed_spread("corrupted_accuracy") == pytest.approx(2.5, abs=0.1)
 
 
+def test_what_is_unfrozen_of_lite0_takes_as_long_as_is_said():
+    said = marked("docs/experiments.md", "systems")
+    assert "takes no longer" in said and "takes over six times as long" in said
+    table = pd.read_csv(ROOT / "experiments/results/systems.csv").query("setting == 'efficientnet_lite0'")
+    seconds = table.set_index("variant")["train_seconds"]
+    assert seconds["layer4"] <= seconds["fc"] and seconds["full"] > 6 * seconds["fc"]
+
+
 def test_pixels_pay_and_above_them_chance_decides():
     assert "are within half a point of it" in marked("docs/experiments.md", "recipes")
     table = pd.read_csv(ROOT / "experiments/results/recipes.csv").set_index("setting")
