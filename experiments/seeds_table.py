@@ -13,10 +13,10 @@ def seeds_table(table: pd.DataFrame) -> str:
     """
     seeds = table.groupby("train_images")["seed"].nunique()
     sizes = [size for size, count in seeds.items() if count > 1]
-    found = table.groupby(["train_images", "variant"])[list(MEASURES.values())].agg(["mean", "std"])
     columns = [(size, name) for name in MEASURES for size in sizes]
     lines = [["variant", *(f"{name}, {size:,} images" for size, name in columns)], ["---", *["---:"] * len(columns)]]
     for variant in table["variant"].unique():
-        cells = [100 * found.loc[(size, variant), MEASURES[name]] for size, name in columns]
-        lines.append([f"`{variant}`", *(f"{cell['mean']:.1f} ± {cell['std']:.1f}" for cell in cells)])
+        of_variant = table[table["variant"] == variant].set_index("train_images")
+        cells = [100 * of_variant.loc[size, MEASURES[name]] for size, name in columns]
+        lines.append([f"`{variant}`", *(f"{cell.mean():.1f} ± {cell.std():.1f}" for cell in cells)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,8 +1,8 @@
 """Bring together what every stage measured: tables, diagrams, a page to explore and the model card.
 
-Reads results/ and data/subset/test.npz. Writes metrics/ (the summary, its details, the tables), plots/report/ (the
-table behind each diagram as CSV, and figures as PNG), MODEL_CARD.md, which quotes metrics/, the parameters and what
-others published, and report.html; prints the table of the variants.
+Reads results/, data/subset/test.npz and data/corrupted. Writes metrics/ (the summary, its details, the tables),
+plots/report/ (the table behind each diagram as CSV, and figures as PNG), MODEL_CARD.md, which quotes metrics/, the
+parameters and what others published, and report.html; prints the table of the variants.
 Params: freeze; and adapt, adversarial, backbone, calibrate, conformal, corrupt_eval, data, gradcam, mirror, ood and
 train, which are quoted.
 """
@@ -19,7 +19,8 @@ from study.pipeline.stage import main
 from study.pipeline.variants import VARIANTS, Variant
 from study.reporting.figures import draw_figures, save_png
 from study.reporting.model_card import render_card
-from study.reporting.page import load_gallery, write_page
+from study.reporting.page import write_page
+from study.reporting.page_data import load_explorer, load_gallery
 from study.reporting.plot_tables import plot_tables
 from study.reporting.published import published_accuracies
 from study.reporting.results import load_results
@@ -38,7 +39,8 @@ def run(params: dict[str, Any], root: Path) -> None:
     results = load_results(root)
     classes = list(results.calibration[freeze]["per_class"])
     predictions = {variant: load_predictions(root, variant, "test", len(classes)) for variant in VARIANTS}
-    gallery, (test_images, _) = load_gallery(root), load_split(root, "test")
+    gallery, explorer = load_gallery(root), load_explorer(root, freeze)
+    test_images, _ = load_split(root, "test")
 
     measured, tables = measurements(results, freeze), measured_tables(results)
     summary, robustness = measured["summary"], measured["robustness"]
@@ -67,7 +69,7 @@ def run(params: dict[str, Any], root: Path) -> None:
     (root / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     write_page(
         *(root / "report.html", freeze, quoted, classes, summary, results),
-        *(measured["conformal"], predictions, gallery, test_images),
+        *(measured["conformal"], predictions, gallery, explorer, test_images),
     )
     print(plain_table(summary, results.training))
 

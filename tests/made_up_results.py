@@ -118,6 +118,21 @@ def write_results(root, content):
         write(root / "results" / name, held)
 
 
+def write_corrupted(root, rng):
+    """data/corrupted without features, of 40 images of 32 pixels, and every variant's logits of them."""
+    folder, named = (
+        root / "data/corrupted",
+        [{"corruption": name, "group": of, "severity": s} for name, of, s in conditions()],
+    )
+    folder.mkdir(parents=True)
+    write_json(folder / "conditions.json", named)
+    np.save(folder / "images.npy", rng.integers(0, 256, (len(named), 40, 32, 32, 3), dtype=np.uint8))
+    np.save(folder / "labels.npy", np.arange(40) % len(CLASSES))
+    for variant in VARIANTS:
+        logits = rng.normal(size=(len(named), 40, len(CLASSES))).astype(np.float32)
+        np.save(root / "results/corruption" / variant / "logits.npy", logits)
+
+
 def interval(rng, middle="mean"):
     low, value, high = sorted(rng.random(3) - 0.5)
     return {middle: value, "low": low, "high": high}

@@ -9,9 +9,10 @@ from playwright.sync_api import sync_playwright
 
 from study.drawing.heatmap_gallery import overlay
 from study.evaluation.scores import ece
+from study.evaluation.selective import risk_at_coverage
 from study.evaluation.temperature import tempered_softmax
 from study.reporting.page import write_page
-from tests.reporting.test_page import BINS, TEMPERATURES, page_inputs
+from tests.reporting.test_page import BINS, CONDITIONS, TEMPERATURES, page_inputs
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CLASSES = ["cat", "dog", "ship"]
@@ -79,14 +80,15 @@ def shown(page):
     return int(page.inner_text("#gallery-count").split(" of ")[1].split()[0])
 
 
-def slide(page, bins):
-    page.locator("#bins").evaluate(
-        "(slider, bins) => { slider.value = bins; slider.dispatchEvent(new Event('input')) }", bins
+def slide(page, value, slider="#bins"):
+    page.locator(slider).evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')) }", value
     )
 
 
 def test_every_diagram_is_drawn(page):
-    assert page.locator(".chart svg").count() == 8 + 2 + 2
+    results, reliability, withheld, corruption, attacks, curves = 6, 8, 1, 2 + 2, 3, 2
+    assert page.locator(".chart svg").count() == results + reliability + withheld + corruption + attacks + curves
     assert page.locator(".chart svg path").count() > 100
     assert all(label for label in page.locator(".chart").evaluate_all("all => all.map(one => one.ariaLabel)"))
 
@@ -141,6 +143,64 @@ def test_a_corruption_can_be_chosen(page, inputs):
         "before => document.querySelector('#corruption-accuracy .mark-line path').getAttribute('d') !== before",
         arg=before,
     )
+
+
+@pytest.mark.parametrize("chart", ["risk", "corruption-accuracy", "corruption-ece", "attack-pgd", "curve-seconds"])
+def test_every_line_has_its_name_at_its_end_apart_from_the_others(page, chart):
+    names = page.locator(f"#{chart} .mark-text.role-mark text").evaluate_all(
+        "all => all.map(one => [one.textContent, one.getBoundingClientRect().top])"
+    )
+    assert {name for name, _ in names} == set(TEMPERATURES)
+    tops = sorted(top for _, top in names)
+    assert min(np.diff(tops)) > 10  # pixels
+
+
+def test_the_explorer_tells_the_probabilities_of_the_picture_corruption_and_severity_chosen(page, inputs):
+    explorer = inputs["explorer"]
+    page.click("#explored button >> nth=2")
+    page.select_option("#explored-corruption", "fog")
+    for severity in (0, 4):
+        slide(page, severity, "#explored-severity")
+        condition = CONDITIONS.index(("fog", severity) if severity else ("clean", 0))
+        measured = np.stack(
+            [tempered_softmax(explorer.logits[v][2, [condition]], t)[0] for v, t in TEMPERATURES.items()]
+        )
+        told = page.locator("#explored-table tbody td").all_inner_texts()
+        assert told == [f"{100 * share:.1f}\N{NO-BREAK SPACE}%" for share in measured.T.ravel()]
+        right = [variant for variant, shares in zip(TEMPERATURES, measured, strict=True) if shares.argmax() == 2]
+        assert page.inner_text("#explored-verdict") == (
+            "All four are right." if len(right) == 4 else f"Right: {', '.join(right) or 'none of the four'}."
+        )
+        read = "canvas => [...canvas.getContext('2d').getImageData(0, 0, 32, 32).data]"
+        drawn = np.array(page.locator("#explored-picture canvas").nth(1).evaluate(read)).reshape(32, 32, 4)
+        assert np.abs(drawn[..., :3] - explorer.images[2, condition].astype(int)).mean() < 4  # of 255: compressed
+    assert page.locator("#explored button[aria-pressed='true']").all_inner_texts() == ["ship"]
+
+
+def test_the_severity_moves_by_keys_and_says_what_it_is(page):
+    page.focus("#explored-severity")
+    page.keyboard.press("End")
+    assert page.inner_text("#explored-shown") == "5"
+    assert page.get_attribute("#explored-severity", "aria-valuetext") == "gaussian noise, severity 5"
+    page.keyboard.press("Home")
+    assert page.inner_text("#explored-shown") == "none"
+
+
+def test_a_corruption_chosen_for_a_clean_picture_is_shown(page):
+    slide(page, 0, "#explored-severity")
+    page.select_option("#explored-corruption", "fog")
+    assert page.inner_text("#explored-picture figcaption >> nth=1") == "fog, severity 3"
+
+
+def test_the_errors_among_the_answers_are_those_of_the_share_chosen(page, inputs):
+    for coverage in (5, 37, 100):
+        slide(page, coverage, "#coverage")
+        assert page.inner_text("#coverage-shown") == f"{coverage}\N{NO-BREAK SPACE}%"
+        told = page.locator("#risk-table tbody td:nth-child(2)").all_inner_texts()
+        for cell, (variant, (logits, labels)) in zip(told, inputs["predictions"].items(), strict=True):
+            confidence = tempered_softmax(logits, TEMPERATURES[variant]).max(axis=1)
+            risk = risk_at_coverage(confidence, logits.argmax(axis=1) == labels, coverage / 100)
+            assert cell.split("\n")[0] == f"{100 * risk:.2f}\N{NO-BREAK SPACE}%"
 
 
 def test_the_confusion_matrix_counts_the_test_images_of_each_variant(page, inputs):
@@ -225,6 +285,30 @@ def test_the_filters_keep_the_pictures_that_match(page, inputs):
     assert shown(page) == PICTURES
 
 
+def test_two_variants_can_be_compared_on_the_pictures_where_only_one_is_right(page, inputs):
+    index, labels = inputs["gallery"].rows, inputs["predictions"]["full"].labels
+    right = {variant: predicted(inputs, variant) == labels for variant in ("full", "scratch")}
+    page.select_option("#by-variant", "full")
+    page.select_option("#by-second", "scratch")
+    assert shown(page) == PICTURES
+    page.select_option("#by-outcome", "one")
+    assert shown(page) == (right["full"] != right["scratch"])[index].sum() > 0
+    only = [np.sum(right[one] & ~right[other]) for one, other in (("full", "scratch"), ("scratch", "full"))]
+    assert f"only full is right on {only[0]}, only scratch on {only[1]}." in page.inner_text("#gallery-count")
+    for verdicts in page.locator("#tiles > li").all()[:5]:
+        first, second = verdicts.locator("p").all_inner_texts()
+        assert first.startswith("full: ") and second.startswith("scratch: ")
+        assert first.endswith("right") != second.endswith("right")
+
+
+def test_asking_for_only_one_alone_chooses_a_second_variant(page):
+    page.select_option("#by-outcome", "one")
+    assert page.input_value("#by-second") not in ("", page.input_value("#by-variant"))
+    page.select_option("#by-outcome", "right")
+    page.select_option("#by-second", page.input_value("#by-variant"))
+    assert page.input_value("#by-second") == ""  # a variant beside itself says nothing
+
+
 def test_the_pictures_come_in_the_order_chosen(page, inputs):
     index = inputs["gallery"].rows
     logits = inputs["predictions"]["layer4"].logits[index]
@@ -256,11 +340,12 @@ def test_a_picture_and_its_cam_are_drawn_pixel_by_pixel(page, inputs):
         for place in (0, 1)
     )
     image = inputs["gallery"].images[0]
-    np.testing.assert_array_equal(picture, image)
+    np.testing.assert_allclose(picture, image.astype(int), atol=12)  # of 255: compressed
     heat = torch.nn.functional.interpolate(
         torch.from_numpy(inputs["gallery"].maps[:1, None].astype(np.float32)), size=(32, 32), mode="bilinear"
     )[0, 0].numpy()
-    np.testing.assert_allclose(cam, overlay(image, heat / heat.max()).astype(int), atol=4)  # of 255: packed in 8 bits
+    shaded = overlay(picture.astype(np.uint8), heat / heat.max())
+    np.testing.assert_allclose(cam, shaded.astype(int), atol=4)  # of 255: packed in 8 bits
 
 
 def test_a_picture_opens_with_every_probability_and_closes_by_escape(page, inputs):
@@ -299,6 +384,32 @@ def test_nothing_is_wider_than_a_small_screen(page):
         )  # the diagrams follow a frame later
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_what_does_not_fit_says_that_it_scrolls(open_page, width, scheme):
+    page = open_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true })")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    cut = page.evaluate(
+        """[...document.querySelectorAll("main *, nav *")].filter((one) => {
+          const style = getComputedStyle(one);
+          const cuts = style.overflowX !== "visible" && style.textOverflow !== "ellipsis";
+          return cuts && one.clientWidth > 1 && one.scrollWidth > one.clientWidth + 1;
+        }).map((one) => [
+          one.matches(".scrolls.more-right") && getComputedStyle(one).maskImage !== "none",
+          one.matches(".scroll") ? getComputedStyle(one, "::before").content : "scrolls sideways",
+          one.outerHTML.slice(0, 80),
+        ])"""
+    )
+    assert [name for faded, hint, name in cut if not (faded and "scrolls sideways" in hint)] == []
+    assert len(cut) >= (3 if width == 390 else 0)
+    if width == 390:
+        tables = page.locator(".scroll.scrolls")
+        tables.first.evaluate("one => { one.scrollLeft = one.scrollWidth }")
+        page.wait_for_function("!document.querySelector('.scroll.scrolls').classList.contains('more-right')")
+        assert tables.first.evaluate("one => one.classList.contains('more-left')")
+
+
 def test_paper_is_white_without_controls_and_with_every_table(open_page):
     page = open_page(color_scheme="dark")
     page.emulate_media(media="print")
@@ -312,7 +423,7 @@ def test_paper_is_white_without_controls_and_with_every_table(open_page):
 
 def test_every_stop_of_the_tab_key_shows_its_focus(page):
     stops = []
-    for _ in range(50):
+    for _ in range(80):
         page.keyboard.press("Tab")
         stops.append(
             page.evaluate(
@@ -322,7 +433,17 @@ def test_every_stop_of_the_tab_key_shows_its_focus(page):
         )
     names = [name for name, _ in stops]
     assert names[0] == "Skip to the results"
-    assert {"theme", "bins", "corruption", "matrix-variant", "by-variant", "by-least"} <= set(names)
+    assert {
+        "theme",
+        "explored-corruption",
+        "explored-severity",
+        "coverage",
+        "bins",
+        "corruption",
+        "matrix-variant",
+        "by-variant",
+        "by-least",
+    } <= set(names)
     assert {style for _, style in stops} <= {"solid", "auto"}
 
 
@@ -330,5 +451,4 @@ def test_without_javascript_the_tables_are_there(open_page):
     page = open_page(java_script_enabled=False)
     assert page.is_visible("noscript p")
     assert page.is_visible("text=fc to layer4")
-    assert not page.is_visible("#bins")
-    assert not page.is_visible("#theme")
+    assert not any(page.is_visible(name) for name in ("#bins", "#theme", "#explorer", "#withheld"))

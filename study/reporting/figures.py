@@ -18,7 +18,8 @@ from PIL import Image
 from study.reporting.formats import percent
 from study.reporting.results import Results
 
-COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7")  # of the variants; Okabe & Ito, safe for colour-blind readers
+# Of the variants: Okabe & Ito's, but for the last. Deuteranopes see their pink and their green nearly alike.
+COLOURS = ("#E69F00", "#0072B2", "#009E73", "#6B1A55")
 MARKERS = ("o", "s", "^", "D")
 ACCURACY, OVER, UNDER, SHARE = "#A6CBE3", "#D55E00", "#009E73", "#3B3B3B"
 GREY = "#666666"

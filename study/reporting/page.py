@@ -2,14 +2,12 @@
 
 import json
 import platform
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import vl_convert
@@ -17,14 +15,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
-from study.drawing.heatmap_gallery import COLOURS
 from study.evaluation.predictions import Predictions
 from study.evaluation.robustness import means, robustness
-from study.evaluation.temperature import tempered_softmax
 from study.label_errors.figure import label_errors_figure
 from study.pipeline.variants import FINE_TUNED, VARIANTS, Variant
 from study.reporting.figures import corruption_figure
 from study.reporting.formats import TEMPLATES, fixed, percent, points, records, share, signed, templates
+from study.reporting.page_data import Explorer, Gallery, packed_explorer, packed_gallery, packed_predictions, webp
 from study.reporting.plot_tables import MEAN, corruption_table, learning_curves_table
 from study.reporting.results import Results
 from study.reporting.results_table import LEARNS, Summary
@@ -33,23 +30,8 @@ from study.reporting.summary import shared_seconds
 from study.reporting.uncertainty_figures import conformal_figure, ood_figure
 
 VEGA_LITE = "6.4"
-SPRITE_COLUMNS = 30
-LARGEST = 64  # pixels a side of a picture on the page, which holds hundreds
+SCRIPTS = ("report", "report_diagrams", "report_charts", "report_calibration", "report_pictures", "report_page")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "onnx", "onnxruntime", "dvc")
-
-
-class Gallery(NamedTuple):
-    """Test pictures to look at: their rows among the test images, int64 (M,); uint8 images (M, S, S, 3); and Grad-CAM
-    of each for the class that the published variant predicts, not negative, (M, h, w)."""
-
-    rows: np.ndarray
-    images: np.ndarray
-    maps: np.ndarray
-
-
-def load_gallery(root: Path) -> Gallery:
-    with np.load(root / "results/gradcam/gallery.npz") as chosen, np.load(root / "data/subset/test.npz") as test:
-        return Gallery(chosen["index"], _bounded(test["images"][chosen["index"]]), chosen["maps"])
 
 
 def write_page(
@@ -62,13 +44,14 @@ def write_page(
     conformal: Mapping[str, Any],
     predictions: Mapping[Variant, Predictions],
     gallery: Gallery,
+    explorer: Explorer,
     test_images: np.ndarray,
 ) -> None:
     """One HTML file with its script, style, pictures and data inside. The same inputs give the same bytes.
 
     params: the blocks that made the results, all of which the page quotes. summary and conformal: as in
     metrics/. predictions: of each variant, on the test images; test_images: uint8 (N, H, W, 3).
-    Raises jinja2.UndefinedError when a figure that the page quotes is absent.
+    Raises jinja2.UndefinedError or KeyError when a figure that the page quotes is absent.
     """
     by_severity = corruption_table(results.corruption)
     ranked = sorted(VARIANTS, key=lambda variant: -results.calibration[variant]["after"]["accuracy"])
@@ -82,8 +65,11 @@ def write_page(
         "robustness": records(by_severity),
         "curves": _timed_curves(results),
         "shared_seconds": {variant: shared_seconds(results.training, variant) for variant in VARIANTS},
-        "predictions": _packed_predictions(predictions, summary),
-        "gallery": _packed_gallery(gallery, predictions, summary),
+        "results": _charted_results(summary, results),
+        "adversarial": records(results.adversarial[["variant", "attack", "epsilon", "images", "accuracy"]]),
+        "predictions": packed_predictions(predictions, summary),
+        "gallery": packed_gallery(gallery, predictions, summary),
+        "explorer": packed_explorer(explorer, summary),
     }
     drawings = {
         "corruption": drawn(corruption_figure(robustness(results.corruption))),
@@ -117,6 +103,9 @@ def write_page(
         conformal=conformal,
         label_errors=results.label_errors,
         pictures=len(gallery.rows),
+        explored=len(explorer.labels),
+        corruptions=[corruption for corruption, severity in explorer.conditions if severity == 1],
+        charts=data["results"],
         tested=len(predictions[freeze].labels),
         ranked=ranked,
         closest=closest,
@@ -127,19 +116,11 @@ def write_page(
         python=platform.python_version(),
         packages={name: version(name) for name in PACKAGES},
         style=_asset("report.css"),
-        script=_asset("report.js"),
+        script=Markup("\n").join(_asset(f"{name}.js") for name in SCRIPTS),
         vega=Markup(vl_convert.javascript_bundle(vl_version=VEGA_LITE)),  # type: ignore[call-arg]  # optional, despite its stub
         data=_json(data),
     )
     path.write_text(page, encoding="utf-8")
-
-
-def _bounded(images: np.ndarray) -> np.ndarray:
-    """Images uint8 (M, S, S, 3), brought to LARGEST pixels a side where they have more."""
-    if images.shape[1] <= LARGEST:
-        return images
-    size = LARGEST, LARGEST
-    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)) for image in images])
 
 
 def words(name: str) -> str:
@@ -159,78 +140,58 @@ def typeset(show: Callable[[float], str]) -> Callable[[float], str]:
     return lambda value: show(value).replace("-", "\N{MINUS SIGN}").replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def pack(array: np.ndarray, kind: str) -> str:
-    """The bytes of the array, as little-endian `kind` in row order, in base64.
-
-    >>> pack(np.array([1, 256]), "<u2")
-    'AQAAAQ=='
-    """
-    return b64encode(np.ascontiguousarray(array, dtype=kind).tobytes()).decode()
-
-
-def sprite(images: np.ndarray, columns: int = SPRITE_COLUMNS) -> str:
-    """Images uint8 (M, H, W, 3) side by side, line after line, as the data URL of one lossless WebP."""
-    count, height, width, channels = images.shape
-    rows = -(-count // columns)
-    sheet = np.zeros((rows * columns, height, width, channels), dtype=np.uint8)
-    sheet[:count] = images
-    sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    file = BytesIO()
-    Image.fromarray(sheet.reshape(rows * height, columns * width, channels)).save(
-        file, "WEBP", lossless=True, quality=100, method=6
-    )
-    return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
-
-
 def drawn(figure: Figure, lossless: bool = True) -> str:
     """The figure as the data URL of a WebP. lossless: in 256 colours, and not for photographs."""
-    picture, file = BytesIO(), BytesIO()
+    picture = BytesIO()
     figure.savefig(picture, dpi=120)
     image = Image.open(picture).convert("RGB")
     if lossless:
         image = image.quantize(256, dither=Image.Dither.NONE).convert("RGB")
-    image.save(file, "WEBP", lossless=lossless, quality=100 if lossless else 75, method=6)
-    return f"data:image/webp;base64,{b64encode(file.getvalue()).decode()}"
+    return webp(image, quality=100 if lossless else 75, lossless=lossless)
 
 
-def _packed_predictions(predictions: Mapping[Variant, Predictions], summary: Summary) -> dict[str, Any]:
-    """Of each test image: its label, and per variant the class predicted and the confidence before and after scaling.
+def _charted_results(summary: Summary, results: Results) -> list[dict[str, Any]]:
+    """The charts of the results: a title, a unit, and per variant a value, with its interval `low` to `high` if known.
 
-    The confidences stay 32 bits wide: with fewer, the ECE that the page computes would differ in its last digit from
-    the one that the tables give.
+    `before` is the value before scaling. `chance` is the ECE that chance alone may give: on clean images the upper end
+    of its band; under corruption, a mean over many conditions, the mean of theirs.
     """
-    (labels, *_) = (of_variant.labels for of_variant in predictions.values())
-    return {
-        "labels": pack(labels, "<u1"),
-        "of": {
-            variant: {
-                "predicted": pack(logits.argmax(axis=1), "<u1"),
-                "before": pack(tempered_softmax(logits).max(axis=1), "<f4"),
-                "after": pack(tempered_softmax(logits, summary[variant]["temperature"]).max(axis=1), "<f4"),
-            }
-            for variant, (logits, _) in predictions.items()
+    calibration, shift, corrupted = results.calibration, results.comparison["shift"], robustness(results.corruption)
+    charts: dict[tuple[str, str], Callable[[Variant], dict[str, float]]] = {
+        ("Accuracy, clean images", "percent"): lambda variant: {
+            "value": summary[variant]["accuracy"],
+            **_ends(calibration[variant]["intervals"]["accuracy"]),
         },
+        ("Accuracy, corrupted images", "percent"): lambda variant: {
+            "value": summary[variant]["corrupted_accuracy"],
+            **_ends(shift[variant]["corrupted"]["accuracy"]),
+        },
+        ("Accuracy, held-out corruptions", "percent"): lambda variant: {
+            "value": shift[variant]["held_out"]["accuracy"]["mean"],
+            **_ends(shift[variant]["held_out"]["accuracy"]),
+        },
+        ("Calibration error, clean images", "error"): lambda variant: {
+            "value": summary[variant]["ece_after"],
+            "before": summary[variant]["ece_before"],
+            "chance": calibration[variant]["after"]["null"]["ece"]["upper"],
+        },
+        ("Calibration error, corrupted images", "error"): lambda variant: {
+            "value": summary[variant]["corrupted_ece_after"],
+            "before": summary[variant]["corrupted_ece_before"],
+            "chance": corrupted[variant]["corrupted"]["ece_null_mean"],
+            **_ends(shift[variant]["corrupted"]["ece"]),
+        },
+        ("Training, seconds", "seconds"): lambda variant: {"value": summary[variant]["train_seconds"]},
     }
+    return [
+        {"title": title, "unit": unit, "rows": [{"variant": variant, **row(variant)} for variant in VARIANTS]}
+        for (title, unit), row in charts.items()
+        if "held-out" not in title or "held_out" in shift[VARIANTS[0]]
+    ]
 
 
-def _packed_gallery(gallery: Gallery, predictions: Mapping[Variant, Predictions], summary: Summary) -> dict[str, Any]:
-    peaks = np.maximum(gallery.maps.max(axis=(1, 2), keepdims=True).astype(np.float64), np.finfo(np.float64).tiny)
-    colours = matplotlib.colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
-    return {
-        "index": pack(gallery.rows, "<u4"),
-        "sprite": sprite(gallery.images),
-        "columns": SPRITE_COLUMNS,
-        "size": gallery.images.shape[1],
-        "maps": pack(np.round(255 * (gallery.maps / peaks)), "<u1"),
-        "map_shape": gallery.maps.shape[1:],
-        "colours": pack(colours, "<u1"),
-        "probabilities": {  # in 1/65535
-            variant: pack(
-                np.round(65535 * tempered_softmax(logits[gallery.rows], summary[variant]["temperature"])), "<u2"
-            )
-            for variant, (logits, _) in predictions.items()
-        },
-    }
+def _ends(bounds: Mapping[str, float]) -> dict[str, float]:
+    return {"low": bounds["low"], "high": bounds["high"]}
 
 
 def _timed_curves(results: Results) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 from stages import report
 from study.pipeline.files import read_table
 from study.pipeline.params import Refusal
-from tests.made_up_results import CLASSES, GROUPS, PARAMS, VARIANTS, results, write_results
+from tests.made_up_results import CLASSES, GROUPS, PARAMS, VARIANTS, results, write_corrupted, write_results
 
 SUMMARY_KEYS = [
     "accuracy",
@@ -37,6 +37,7 @@ def write_study(root):
     """What the other stages leave behind, with random figures."""
     rng = np.random.default_rng(0)
     write_results(root, results(rng))
+    write_corrupted(root, rng)
     labels, images = np.arange(90) % len(CLASSES), rng.integers(0, 256, (90, 32, 32, 3), dtype=np.uint8)
     (root / "results/predictions").mkdir()
     for variant in VARIANTS:
