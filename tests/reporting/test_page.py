@@ -215,6 +215,16 @@ def test_the_abstract_says_what_was_fine_tuned(inputs, tmp_path, name, line):
     assert f'<p class="abstract">{line}' in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_check_that_few_images_failed_says_that_they_are_too_few(inputs, tmp_path):
+    said = {}
+    for images in (20, 100):
+        params = copy.deepcopy(inputs["params"])
+        params["adversarial"]["images"] = images
+        write_page(tmp_path / "page.html", **inputs | {"params": params})
+        said[images] = (tmp_path / "page.html").read_text().count("too few images to tell")
+    assert said[20] > said[100]
+
+
 def test_a_tiny_p_value_is_told_as_a_bound(inputs, tmp_path):
     results = copy.deepcopy(inputs["results"])
     results.comparison["pairs"][0]["mcnemar"]["p_holm"] = 3e-9
