@@ -7,7 +7,7 @@ PLOTS ?= show
 TO ?= mlflow
 REV ?= HEAD
 
-.PHONY: run test test-slow test-all lint plots track hub experiments faults bench
+.PHONY: run test test-slow test-all lint plots track hub app experiments faults bench
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experiment
@@ -35,6 +35,9 @@ track: $(VENV)/track.stamp  ## the committed run, or REV=quickstart, to MLflow; 
 hub: $(VENV)/run.stamp  ## the published model as the Hugging Face hub expects it, in runs/hub; sends nothing
 	$(BIN)/python hub.py
 
+app: $(VENV)/app.stamp  ## the networks in a browser, on pictures and a webcam; listens on this machine alone
+	$(BIN)/python app.py
+
 experiments: $(VENV)/run.stamp  ## studies of augmentation, data size and other systems; a stopped one carries on
 	$(BIN)/python -m experiments
 
@@ -54,6 +57,11 @@ $(VENV)/run.stamp: requirements.txt requirements/constraints.txt | $(BIN)/python
 
 $(VENV)/track.stamp: requirements.txt requirements/constraints.txt requirements/track.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements/track.txt
+	touch $@
+
+$(VENV)/app.stamp: requirements.txt requirements/constraints.txt requirements/app.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/app.txt
 	touch $@
 
 $(VENV)/bench.stamp: requirements.txt requirements/constraints.txt requirements/bench.txt | $(BIN)/python

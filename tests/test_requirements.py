@@ -26,14 +26,15 @@ NEVER_IMPORTED = {
 }
 STUDY = "requirements.txt"
 DEV, NO_DEPS, CONSTRAINTS = (f"requirements/{name}.txt" for name in ("dev", "dev-nodeps", "constraints"))
-TRACK, BENCH, TIMM = (f"requirements/{name}.txt" for name in ("track", "bench", "timm"))
+TRACK, BENCH, TIMM, APP = (f"requirements/{name}.txt" for name in ("track", "bench", "timm", "app"))
 EXTRA = {  # by who imports more
+    "app.py": APP,
     "track.py": TRACK,
     "benchmarks": BENCH,
     "study/networks/timm_backbones.py": TIMM,
     "study/sources/backbone_weights.py": TIMM,
 }
-FILES = (STUDY, DEV, NO_DEPS, TRACK, BENCH, TIMM)
+FILES = (STUDY, DEV, NO_DEPS, TRACK, BENCH, TIMM, APP)
 DISTRIBUTIONS = packages_distributions()  # by the name that is imported
 
 
@@ -110,7 +111,7 @@ def test_nothing_is_pinned_for_one_part_that_it_does_not_import(file):
 
 
 def test_every_library_that_the_tests_import_is_in_a_requirements_file():
-    pinned = pins(STUDY, DEV, NO_DEPS, TRACK, TIMM)
+    pinned = pins(STUDY, DEV, NO_DEPS, TRACK, TIMM, APP)
     assert unpinned([path for path in sources() if is_test(path)], pinned) == {}
 
 
@@ -120,7 +121,8 @@ def test_every_pin_is_exact(file):
 
 
 def test_nothing_is_pinned_twice():
-    assert [name for name, times in Counter(name for file in FILES for name in pins(file)).items() if times > 1] == []
+    files = set(FILES) - {APP}  # which is installed without dependencies: it names those that another file names too
+    assert [name for name, times in Counter(name for file in files for name in pins(file)).items() if times > 1] == []
 
 
 def test_what_is_in_requirements_txt_is_imported_by_more_than_the_tests():
@@ -167,7 +169,13 @@ def test_constraints_txt_locks_nothing_that_the_study_pins_itself():
     assert pins(CONSTRAINTS).keys() & pins(STUDY, TRACK, TIMM).keys() == set()
 
 
-@pytest.mark.parametrize("file", [DEV, NO_DEPS, BENCH, TIMM])
+def test_the_app_s_file_names_all_that_gradio_needs_beyond_the_study():
+    pytest.importorskip("gradio")
+    missing = needed(*lines(APP)).items() - needed(*lines(STUDY)).items() - pins(APP).items()
+    assert missing == set()
+
+
+@pytest.mark.parametrize("file", [DEV, NO_DEPS, BENCH, TIMM, APP])
 def test_what_is_added_changes_no_version_that_is_locked(file):
-    locked, added = pins(CONSTRAINTS), pins(file)
+    locked, added = pins(STUDY, TIMM, CONSTRAINTS), pins(file)
     assert {name: version for name, version in added.items() if locked.get(name, version) != version} == {}
