@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,13 @@ def run_study(root: Path, name: str, study: Study) -> list[str]:
         except FileNotFoundError:
             way_out = f"`dvc exp remove {asked}`, then run this again"
             raise Refusal(f"what {asked} measured is no longer in DVC's cache: {way_out}") from None
+    if study.committed:
+        facts = {
+            "setting": study.committed,
+            "seed": 0,
+            "train_images": read_params(root / "params.yaml")["data"]["train"],
+        }
+        rows += [facts | row for row in committed_rows(root, study)]
     if rows:
         write_results(root, name, study, pd.DataFrame(rows))
     return failed
@@ -205,6 +212,26 @@ def measured(root: Path, commit: str, variants: Sequence[str]) -> list[dict[str,
     costs = {variant: read_json(f"training/{variant}/cost.json") for variant in variants}
     training = {"features": read_json("training/features.json"), **costs}
     corruption = pd.concat([read_conditions(variant) for variant in variants], ignore_index=True)
+    return measured_rows(calibration, corruption, training)
+
+
+def committed_rows(root: Path, study: Study) -> list[dict[str, Any]]:
+    """A row per variant, of what the committed study measured under the corruptions that `study` has."""
+
+    def read_json(name: str) -> Any:
+        return json.loads((root / f"metrics/{name}.json").read_text(encoding="utf-8"))
+
+    calibration = {variant: read_json("calibration")[variant] for variant in study.variants}
+    corruption = read_table(root / "metrics/corruption.csv")
+    names = study.shared.get("corrupt_eval.corruptions", corruption["corruption"].unique())
+    kept = corruption["corruption"].isin(names) & corruption["variant"].isin(study.variants)
+    return measured_rows(calibration, corruption[kept], read_json("training"))
+
+
+def measured_rows(
+    calibration: Mapping[str, Any], corruption: pd.DataFrame, training: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """A row per variant. corruption: `conditions.csv` of all of them; training: `cost.json` of each, and `features`."""
     rows = []
     for variant, summary in summarise(calibration, corruption, training).items():
         interval, null = calibration[variant]["intervals"]["accuracy"], calibration[variant]["after"]["null"]["ece"]

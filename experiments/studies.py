@@ -26,6 +26,7 @@ class Study(NamedTuple):
     own: Mapping[str, tuple[str, ...]] = {}  # the variants of a setting that has others
     published: tuple[str, ...] = ()  # stages that run besides, of the variant that is published
     judged_on: Literal["val", "test"] = "test"  # val where settings of the committed study are chosen by it
+    committed: str | None = None  # one setting more: the committed study, read from metrics/ and not run again
 
     def variants_of(self, setting: str) -> tuple[str, ...]:
         return self.own.get(setting, self.variants)
@@ -175,8 +176,8 @@ STUDIES = {
         {
             "1k": _images(1000, probe=40, fc=100, layer4=20, full=16, scratch=35),
             "10k": _images(10000, probe=10, fc=40, layer4=8, full=6, scratch=12),
-            "45k": (1, {}),
         },
+        committed="45k",
     ),
     "recipes": Study(
         ("full",),

@@ -15,7 +15,7 @@ from PIL import Image
 from experiments import __main__ as program
 from experiments.runner import identity, run_study
 from experiments.studies import Study
-from study.pipeline.files import read_table
+from study.pipeline.files import read_table, write_json, write_table
 from study.pipeline.params import Refusal
 from study.pipeline.stage import main
 
@@ -296,3 +296,23 @@ def test_the_systems_are_also_told_in_a_table_with_the_command_of_each(project):
     text = (project / "experiments/results/systems.md").read_text()
     assert "`dvc exp run -S train.full.lr=0.2`" in text
     assert "| `full` | everything | 93 to 95 %" in text and "| 70.00 % (60.00 to 80.00) |" in text
+
+
+def test_the_committed_study_is_a_setting_that_is_read_from_metrics_and_not_run(project):
+    scores = {"accuracy": 0.9, "ece": 0.03, "nll": 1.0, "brier": 1.0, "macro_f1": 0.5, "null": {"ece": {"upper": 0.02}}}
+    interval = {"accuracy": {"low": 0.88, "high": 0.92}}
+    calibration = {"full": {"temperature": 1.5, "before": scores, "after": scores, "intervals": interval}}
+    condition = {"variant": "full", "group": "benchmark", "severity": 1, "ece_before": 0.3, "ece_after": 0.2}
+    condition |= {"ece_null_mean": 0.05, "ece_null_upper": 0.1}
+    conditions = [condition | {"corruption": "fog", "accuracy": 0.6}, condition | {"corruption": "snow", "accuracy": 0}]
+    (project / "metrics").mkdir()
+    write_json(project / "metrics/calibration.json", calibration)
+    write_json(project / "metrics/training.json", {"features": {"seconds": 20.0}, "full": {"train_seconds": 300.0}})
+    write_table(project / "metrics/corruption.csv", pd.DataFrame(conditions))
+    study = Study(("full",), {"corrupt_eval.corruptions": ["fog"]}, {}, committed="all")
+    assert run_study(project, "data_size", study) == []
+    assert trained(project) == []
+    (row,) = read_table(project / "experiments/results/data_size.csv").to_dict("records")
+    assert (row["setting"], row["seed"], row["train_images"], row["variant"]) == ("all", 0, 100, "full")
+    assert (row["accuracy"], row["accuracy_low"], row["corrupted_accuracy"]) == (0.9, 0.88, 0.6)
+    assert row["train_seconds"] == 320.0
