@@ -59,6 +59,10 @@ $(VENV)/track.stamp: requirements.txt requirements/constraints.txt requirements/
 	$(BIN)/python -m pip install --quiet --requirement requirements/track.txt
 	touch $@
 
+$(VENV)/ray.stamp: requirements.txt requirements/constraints.txt requirements/ray.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --requirement requirements/ray.txt
+	touch $@
+
 $(VENV)/app.stamp: requirements.txt requirements/constraints.txt requirements/app.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/app.txt

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 from dvc.api import DVCFileSystem
@@ -31,26 +31,49 @@ RESULTS = Path("experiments/results")
 LOGS = Path("runs/experiments")
 
 
-def run_study(root: Path, name: str, study: Study) -> list[str]:
+class Cluster(Protocol):
+    """Runs experiments elsewhere."""
+
+    def collect(self, names: Iterable[str]) -> None: ...
+    def start(self, name: str, settings: list[str], targets: list[str], cpus: int, gpus: int) -> None: ...
+    def wait(self, name: str) -> str: ...
+
+
+def run_study(root: Path, name: str, study: Study, cluster: Cluster | None = None) -> list[str]:
     """Run what has not finished yet, then write the table and the figure. Returns the experiments that failed.
 
-    Raises Refusal when what a finished one measured has been dropped from DVC's cache.
+    Here one after another, or all at once on the cluster. Raises Refusal when what a finished one measured has been
+    dropped from DVC's cache.
     """
     queue = study.experiments(name)
+    names = {experiment.label: identity(root, experiment, study.targets(experiment.setting)) for experiment in queue}
+    if cluster:
+        cluster.collect(names.values())
     done = finished(root)
-    waiting = len({identity(root, experiment, study.targets(experiment.setting)) for experiment in queue} - set(done))
+    missing = [experiment for experiment in queue if names[experiment.label] not in done]
+    waiting = len(missing)
     print(f"{name}: {len(queue)} experiments, {len(queue) - waiting} of them finished before", flush=True)
+    if cluster:
+        for experiment in missing:
+            asked, targets = names[experiment.label], study.targets(experiment.setting)
+            cluster.start(asked, as_settings(experiment.changes), targets, study.cpus, study.gpus)
     start, ran = time.monotonic(), 0
     rows: list[dict[str, Any]] = []
     failed: list[str] = []
     for place, experiment in enumerate(queue, 1):
-        targets = study.targets(experiment.setting)
-        asked = identity(root, experiment, targets)  # anew: the code may have been changed since the queue began
+        targets, asked = study.targets(experiment.setting), names[experiment.label]
+        if not cluster:
+            asked = identity(root, experiment, targets)  # anew: the code may have been changed since the queue began
         if asked not in done:
             left = f", about {(time.monotonic() - start) / ran * (waiting - ran) / 60:.0f} min left" if ran else ""
             print(f"{place:>2} of {len(queue)}: {asked}{left} ... ", end="", flush=True)
             began = time.monotonic()
-            log = run_experiment(root, asked, experiment.changes, targets)
+            log = root / LOGS / f"{asked}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            if cluster:
+                log.write_text(cluster.wait(asked), encoding="utf-8")
+            else:
+                run_experiment(root, log, asked, as_settings(experiment.changes), targets)
             ran += 1
             done = finished(root)
             if asked not in done:
@@ -140,16 +163,17 @@ def value_at(params: Any, key: str) -> Any:
     return params
 
 
-def run_experiment(root: Path, name: str, changes: Settings, targets: Iterable[str]) -> Path:
-    """Returns the log. An experiment that fails, or is interrupted, leaves nothing but the stages that it finished."""
-    log = root / LOGS / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = ["dvc", "exp", "run", "--temp", "--name", name]
-    for key, value in changes.items():
-        command += ["--set-param", f"{key}={json.dumps(value)}"]
+def as_settings(changes: Settings) -> list[str]:
+    """As `dvc exp run --set-param` takes them."""
+    return [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+
+
+def run_experiment(root: Path, log: Path, name: str, settings: Iterable[str], targets: Iterable[str]) -> None:
+    """One that fails, or is interrupted, leaves nothing but the stages that it finished."""
+    changes = [part for setting in settings for part in ("--set-param", setting)]
     with log.open("w") as file:
         process = subprocess.Popen(
-            [*command, *targets],
+            ["dvc", "exp", "run", "--temp", "--name", name, *changes, *targets],
             cwd=root,
             env=experiment_environment(root.resolve()),
             stdout=file,
@@ -162,7 +186,6 @@ def run_experiment(root: Path, name: str, changes: Settings, targets: Iterable[s
             os.killpg(process.pid, signal.SIGINT)  # what DVC cleans up after, unlike SIGTERM
             process.wait()
             raise
-    return log
 
 
 def last_words(log: Path) -> str:

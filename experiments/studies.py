@@ -26,6 +26,8 @@ class Study(NamedTuple):
     own: Mapping[str, tuple[str, ...]] = {}  # the variants of a setting that has others
     published: tuple[str, ...] = ()  # stages that run besides, of the variant that is published
     judged_on: Literal["val", "test"] = "test"  # val where settings of the committed study are chosen by it
+    cpus: int = 2  # that an experiment takes on a Ray cluster; its stages have so many threads
+    gpus: int = 0
     committed: str | None = None  # one setting more: the committed study, read from metrics/ and not run again
 
     def variants_of(self, setting: str) -> tuple[str, ...]:

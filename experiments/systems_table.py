@@ -62,8 +62,9 @@ def systems_table(table: pd.DataFrame, commands: Mapping[str, str]) -> str:
     table: as `measured` has it, the system as `setting`; commands: what runs each system as an experiment.
     """
     parts = [HEAD]
-    for name, system in SYSTEMS.items():
-        parts.append(f"### {system.title}\n`{commands[name]}`\n")
+    for name, command in commands.items():
+        system = SYSTEMS[name]
+        parts.append(f"### {system.title}\n`{command}`\n")
         cells = [_cells(row, system) for _, row in table[table["setting"] == name].iterrows()]
         if cells:
             parts.append("\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, ALIGN, *cells)) + "\n")

@@ -1,6 +1,8 @@
 """Small real inputs that many tests share."""
 
 import os
+from collections.abc import Iterator
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -28,3 +30,21 @@ def model() -> Classifier:
     """A small-resolution classifier with random weights, in evaluation mode."""
     torch.manual_seed(0)
     return Classifier(Head(hidden=[8], dropout=0.5), CLASSES, image_size=32).eval()
+
+
+@pytest.fixture
+def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an S3-compatible server on this machine, with one `bucket`; the environment has its keys."""
+    pytest.importorskip("dvc_s3", reason="needs dvc-s3, of requirements/dev.txt")
+    server = pytest.importorskip("moto.server", reason="needs moto, of requirements/dev.txt").ThreadedMotoServer(
+        "127.0.0.1", 0, verbose=False
+    )
+    environment = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1"}
+    for name, value in (environment | dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    urlopen(Request(f"{address}/bucket", method="PUT")).close()
+    yield address
+    server.stop()

@@ -47,25 +47,13 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def s3(monkeypatch):
+def s3(s3_server):
     """The same of a bucket on an S3-compatible server on this machine."""
-    pytest.importorskip("dvc_s3", reason="needs dvc-s3, of requirements/dev.txt")
-    server = pytest.importorskip("moto.server", reason="needs moto, of requirements/dev.txt").ThreadedMotoServer(
-        "127.0.0.1", 0, verbose=False
-    )
-    environment = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1"}
-    for name, value in (environment | dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    server.start()
-    address = "http://{}:{}".format(*server.get_host_and_port())
 
     def overwrite(name, content):
-        urlopen(Request(f"{address}/bucket/study/{name}", content, SIGNATURE, method="PUT")).close()
+        urlopen(Request(f"{s3_server}/bucket/study/{name}", content, SIGNATURE, method="PUT")).close()
 
-    urlopen(Request(f"{address}/bucket", method="PUT")).close()
-    yield "s3://bucket/study", {"endpointurl": address}, overwrite
-    server.stop()
+    return "s3://bucket/study", {"endpointurl": s3_server}, overwrite
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.slow)])

