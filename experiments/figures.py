@@ -92,49 +92,52 @@ def augmix_figure(table: pd.DataFrame) -> Figure:
 
 
 def data_size_figure(table: pd.DataFrame) -> Figure:
-    """A curve per variant over the training images: accuracy on clean and corrupted ones, and ECE before and after."""
+    """A curve per variant over the training images: accuracy on clean and on corrupted ones, and ECE after scaling."""
     sizes = sorted(table["train_images"].unique())
-    figure = Figure(figsize=(9.3, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    clean, corrupted, error = panels = figure.subplots(1, 3, width_ratios=(4, 4, 3))
+    corrupted.sharey(clean)
+    ends: dict[Axes, list[tuple[float, str, str]]] = {axes: [] for axes in panels}
     variants = table.groupby("variant", sort=False)
-    for (_, seeds), colour, marker in zip(variants, cycle(COLOURS), cycle(MARKERS), strict=False):
+    for (variant, seeds), colour, marker in zip(variants, cycle(COLOURS), cycle(MARKERS), strict=False):
         mean = seeds.groupby("train_images").mean(numeric_only=True)
-        left.fill_between(
+        clean.fill_between(
             mean.index, mean["accuracy_low"], mean["accuracy_high"], color=colour, alpha=PALE, linewidth=0
         )
-        solid = {"color": colour, "marker": marker, "zorder": 3}
-        dashed = {**solid, "linestyle": "--", "markerfacecolor": "white"}
-        for axes, column, style in (
-            (left, "accuracy", solid),
-            (left, "corrupted_accuracy", dashed),
-            (right, "ece_before", dashed),
-            (right, "ece_after", solid),
-        ):
-            axes.plot(mean.index, mean[column], markersize=5, **style)
-            axes.plot(seeds["train_images"], seeds[column], **style | {"linestyle": "none"}, markersize=3, alpha=PALE)
-        right.plot(mean.index, mean["ece_null_upper"], color=colour, linestyle=":", linewidth=1)
-    left.set_title("What are more images worth?\naccuracy", fontsize=11)
-    right.set_title("Do they calibrate?\nexpected calibration error", fontsize=11)
-    right.set_ylim(bottom=0)
-    for axes, named in ((left, ("clean images", "corrupted ones")), (right, ("after scaling", "before scaling"))):
+        for axes, column in zip(panels, ("accuracy", "corrupted_accuracy", "ece_after"), strict=True):
+            style = {"color": colour, "marker": marker}
+            axes.plot(mean.index, mean[column], markersize=5, zorder=3, **style)
+            axes.plot(seeds["train_images"], seeds[column], linestyle="none", markersize=3, alpha=PALE, **style)
+            ends[axes].append((mean[column].iloc[-1], str(variant), colour))
+        error.plot(mean.index, mean["ece_null_upper"], color=colour, linestyle=":", linewidth=1)
+    titles = ("accuracy, clean test images", "accuracy, corrupted ones", "ECE after scaling, clean ones")
+    error.set_ylim(bottom=0)
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title, fontsize=11)
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.set_xticks([], minor=True)
+        axes.set_xlim(right=2.2 * sizes[-1])  # for the names
         axes.set_xlabel("training images", **TEXT)
-        styles = ({"marker": "o"}, {"linestyle": "--", **HOLLOW})
-        lines = [Line2D([], [], color=GREY, label=name, **style) for name, style in zip(named, styles, strict=True)]
-        axes.legend(handles=lines, fontsize=8, frameon=False)
         frame(axes)
+        label_ends(axes, sizes[-1], ends[axes])
     legend = [
-        *(
-            Line2D([], [], color=colour, marker=marker, label=variant)
-            for (variant, _), colour, marker in zip(variants, cycle(COLOURS), cycle(MARKERS), strict=False)
-        ),
+        Line2D([], [], color=GREY, marker="o", markersize=4, alpha=PALE, linestyle="none", label="pale: each seed"),
         Patch(color=COLOURS[1], alpha=PALE, linewidth=0, label="95 % interval over the test images"),
-        Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="the most that chance may give, after scaling"),
+        Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="the most that chance may give"),
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=3, frameon=False, **TEXT)
     return figure
+
+
+def label_ends(axes: Axes, x: float, ends: list[tuple[float, str, str]]) -> None:
+    """Names right of the ends (y, name, colour) of curves, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    lowest = low
+    for y, name, colour in sorted(ends):
+        y = max(y, lowest)
+        axes.annotate(name, (x, y), (8, 0), textcoords="offset points", color=colour, va="center", fontsize=9)
+        lowest = y + 0.05 * (high - low)
 
 
 def recipes_figure(table: pd.DataFrame) -> Figure:

@@ -73,14 +73,22 @@ def test_each_variant_has_a_curve_of_means_over_the_training_images_it_was_given
         row("1k", 1000, 0.7),
         row("10k", 10000, 0.8),
     ]
-    accuracy, ece = data_size_figure(pd.DataFrame(rows)).axes
-    curves = [line for line in accuracy.lines if line.get_alpha() is None]
-    assert [list(line.get_xdata()) for line in curves] == [[1000], [1000], [1000, 10000], [1000, 10000]]
-    means = [[0.6], [0.4], [0.6, 0.8], [0.4, 0.6]]
-    assert [list(line.get_ydata()) for line in curves] == [pytest.approx(of_curve) for of_curve in means]
-    assert [label.get_text() for label in accuracy.get_xticklabels()] == ["1,000", "10,000"]
+    clean, corrupted, ece = data_size_figure(pd.DataFrame(rows)).axes
+    for axes, means in ((clean, [[0.6], [0.6, 0.8]]), (corrupted, [[0.4], [0.4, 0.6]])):
+        curves = [line for line in axes.lines if line.get_alpha() is None]
+        assert [list(line.get_xdata()) for line in curves] == [[1000], [1000, 10000]]
+        assert [list(line.get_ydata()) for line in curves] == [pytest.approx(of_curve) for of_curve in means]
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["1,000", "10,000"]
     chance = [line for line in ece.lines if line.get_linestyle() == ":"]
     assert [list(line.get_ydata()) for line in chance] == [[0.02], [0.02, 0.02]]
+
+
+def test_the_names_of_curves_that_end_together_stand_apart():
+    rows = [row("1k", 1000, accuracy, name) for name, accuracy in (("fc", 0.6), ("full", 0.9), ("scratch", 0.901))]
+    clean, *_ = data_size_figure(pd.DataFrame(rows)).axes
+    low, high = clean.get_ylim()
+    assert [label.get_text() for label in clean.texts] == ["fc", "full", "scratch"]
+    assert [label.xy[1] for label in clean.texts] == pytest.approx([0.6, 0.9, 0.9 + 0.05 * (high - low)])
 
 
 def test_each_recipe_is_named_at_its_accuracy_and_its_seconds():
