@@ -25,11 +25,11 @@ HERE = "this machine's"  # the value of --ray without an address
 
 def run(params: dict[str, Any], root: Path, *names: str, ray: str | None = None) -> None:
     """ray: the address of a cluster, or HERE. Raises Refusal, after all queues, when an experiment failed."""
-    if ray in STUDIES:
-        raise Refusal(f"{ray} after --ray is no address: name the studies first, as in `{ray} --ray`")
+    if ray in {"", *STUDIES}:
+        raise Refusal(f"'{ray}' after --ray is no address: name the studies first, as in `data_size --ray`")
     if unknown := set(names) - set(STUDIES):
         raise Refusal(f"there is no study {', '.join(sorted(unknown))}: there are {', '.join(STUDIES)}")
-    with closing(ray_cluster(root, ray)) if ray else nullcontext() as cluster:
+    with closing(ray_cluster(root, ray)) if ray is not None else nullcontext() as cluster:
         failed = [
             experiment for name in names or STUDIES for experiment in run_study(root, name, STUDIES[name], cluster)
         ]

@@ -5,7 +5,9 @@ access to both, and an environment that holds requirements.txt and requirements/
 """
 
 import logging
+import signal
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from experiments import ray_task
 from study.pipeline.params import Refusal
 
 RETRIES = 3  # of an experiment whose worker or machine died
+RESULTS = ":(exclude)experiments/results"  # which a queue writes itself
 
 
 class RayCluster:
@@ -25,27 +28,35 @@ class RayCluster:
     def __init__(self, root: Path, address: str | None = None) -> None:
         """address: as `ray.init` takes it; None is the cluster that runs here, or else this machine alone.
 
-        Raises Refusal when other machines could not see what this one does, or when no cluster answers.
+        Raises Refusal when no cluster answers.
         """
         self.root = root
-        self.url, self.commit = pushed(root)
+        self.url = self.commit = ""
         self.tasks: dict[str, Any] = {}
+        ours = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as fault:
+        except (ConnectionError, ImportError, ValueError, RuntimeError) as fault:
             raise Refusal(f"no Ray cluster at {address}: {str(fault).splitlines()[0]}") from None
+        signal.signal(signal.SIGTERM, ours)  # Ray has taken it
         ray.cloudpickle.register_pickle_by_value(ray_task)
 
     def close(self) -> None:
         ray.shutdown()
 
+    def begin(self) -> None:
+        """Take the commit that its experiments clone. Raises Refusal when it is not all that is here, or not pushed."""
+        self.url, self.commit = pushed(self.root)
+
     def collect(self, names: Iterable[str]) -> None:
-        """Bring here those of the experiments that have been pushed. What they measured stays in DVC's remote."""
+        """Bring here those of the experiments that have been pushed. What they measured stays in DVC's remote.
+
+        Raises Refusal when `origin` does not answer.
+        """
         listed = git(self.root, "ls-remote", "--quiet", "origin", "refs/exps/*").split()
-        there = {reference.rsplit("/", 1)[-1] for reference in listed if reference.startswith("refs/exps/")}
-        if found := sorted(there & set(names)):
-            command = ["dvc", "exp", "pull", "--quiet", "--no-cache", "origin", *found]
-            subprocess.run(command, cwd=self.root, check=True)
+        there = {reference.rsplit("/", 1)[-1]: reference for reference in listed if reference.startswith("refs/exps/")}
+        if found := [f"+{there[name]}:{there[name]}" for name in sorted(there.keys() & set(names))]:
+            git(self.root, "fetch", "--quiet", "origin", *found)
 
     def start(self, name: str, settings: list[str], targets: list[str], cpus: int, gpus: int) -> None:
         """Queue the experiment for a machine with so many processors and GPUs free."""
@@ -56,34 +67,39 @@ class RayCluster:
         run = ray.remote(ray_task.run_in_clone).options(
             name=name, num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES, scheduling_strategy="SPREAD"
         )
-        self.tasks[name] = run.remote(self.url, self.commit, name, settings, targets)
+        self.tasks[name] = run.remote(self.url, self.commit, name, settings, targets, gpus)
 
     def wait(self, name: str) -> str:
-        """Until the experiment has ended; brings it here if it was pushed. Returns what it printed, or Ray's error."""
+        """Until the experiment has ended; brings it here if it was pushed. Returns what it printed, or what failed."""
         try:
-            printed = str(ray.get(self.tasks.pop(name)))
-        except RayError as fault:
+            printed = str(self.tasks.pop(name).future().result())  # unlike ray.get, ended by any signal
+            self.collect([name])
+        except (RayError, Refusal) as fault:
             return str(fault)
-        self.collect([name])
         return printed
 
 
 def pushed(root: Path) -> tuple[str, str]:
     """The URL of `origin` and this commit. Raises Refusal when a clone of it elsewhere would not be this project."""
-    try:
-        url = git(root, "remote", "get-url", "origin")
-    except subprocess.CalledProcessError:
-        raise Refusal("the machines of a Ray cluster clone the git remote `origin`: add it, and push") from None
-    if not subprocess.check_output(["dvc", "config", "core.remote"], cwd=root, text=True).strip():
+    if "origin" not in git(root, "remote").split():
+        raise Refusal("the machines of a Ray cluster clone the git remote `origin`: add it, and push")
+    command = [sys.executable, "-m", "dvc", "config", "--project", "core.remote"]
+    if not subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip():
         raise Refusal("the machines of a Ray cluster share a DVC remote: dvc remote add -d store PLACE, and commit")
-    if git(root, "status", "--porcelain", "--untracked-files=no"):
+    changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", RESULTS)
+    if changed or git(root, "ls-files", "--others", "--exclude-standard", "--", "study", "stages"):
         raise Refusal("the machines of a Ray cluster take the last commit: commit your changes, and push")
-    git(root, "fetch", "--quiet", "origin")
-    if not git(root, "branch", "--remotes", "--contains", "HEAD"):
+    git(root, "fetch", "--quiet", "--prune", "origin")
+    if not git(root, "branch", "--remotes", "--list", "origin/*", "--contains", "HEAD"):
         raise Refusal("the machines of a Ray cluster clone the git remote `origin`, which lacks this commit: git push")
+    url = git(root, "remote", "get-url", "origin")
     folder = root / url
     return str(folder.resolve()) if folder.exists() else url, git(root, "rev-parse", "HEAD")
 
 
 def git(root: Path, *arguments: str) -> str:
-    return subprocess.check_output(["git", *arguments], cwd=root, text=True, stderr=subprocess.DEVNULL).strip()
+    """What it prints. Raises Refusal with git's last words."""
+    result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    if result.returncode:
+        raise Refusal(f"git {arguments[0]}: {(result.stderr.strip().splitlines() or ['failed'])[-1]}")
+    return result.stdout.strip()

@@ -4,34 +4,45 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+PAUSES = (0, 10, 60, 300)  # seconds before each try of a push
 
-def run_in_clone(url: str, commit: str, name: str, settings: Sequence[str], targets: Sequence[str]) -> str:
-    """Run an experiment in a fresh clone, then push it to where the clone came from and to DVC's default remote.
+
+def run_in_clone(url: str, commit: str, name: str, settings: Sequence[str], targets: Sequence[str], gpus: int) -> str:
+    """Run an experiment in a fresh clone; then push its data to DVC's default remote, and itself to `url`.
 
     url: of the git repository; settings: as `dvc exp run -S` takes them; targets: stages. Returns what was printed, up
     to a command that failed.
     """
-    printed = ""
     environment = os.environ | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "GIT_TERMINAL_PROMPT": "0",
     }
+    if not gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves all of them visible
+    changes = [part for setting in settings for part in ("--set-param", setting)]
     with tempfile.TemporaryDirectory(prefix="experiment-", ignore_cleanup_errors=True) as folder:
-        changes = [part for setting in settings for part in ("--set-param", setting)]
-        for command in (
-            ["git", "clone", "--quiet", "--no-checkout", url, folder],
-            ["git", "checkout", "--quiet", "--detach", commit],
+        steps: tuple[tuple[list[str], tuple[int, ...]], ...] = (
+            (["git", "clone", "--quiet", "--no-checkout", url, folder], (0,)),
+            (["git", "checkout", "--quiet", "--detach", commit], (0,)),
             # --pull: what another experiment has pushed is not computed again
-            ["dvc", "exp", "run", "--pull", "--name", name, *changes, *targets],
-            ["dvc", "exp", "push", "--force", "--run-cache", "origin", name],
-        ):
-            result = subprocess.run(
-                command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            )
-            printed += f"$ {' '.join(command)}\n{result.stdout}"
-            if result.returncode:
+            (["dvc", "exp", "run", "--pull", "--name", name, *changes, *targets], (0,)),
+            (["dvc", "push", "--run-cache", "--with-deps", *targets], PAUSES),
+            (["dvc", "exp", "push", "--force", "--no-cache", "origin", name], PAUSES),
+        )
+        printed = ""
+        for command, pauses in steps:
+            for pause in pauses:
+                time.sleep(pause)
+                result = subprocess.run(
+                    command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+                )
+                printed += f"$ {' '.join(command)}\n{result.stdout.decode(errors='replace')}"
+                if result.returncode == 0:
+                    break
+            else:
                 break
     return printed

@@ -34,6 +34,7 @@ LOGS = Path("runs/experiments")
 class Cluster(Protocol):
     """Runs experiments elsewhere."""
 
+    def begin(self) -> None: ...
     def collect(self, names: Iterable[str]) -> None: ...
     def start(self, name: str, settings: list[str], targets: list[str], cpus: int, gpus: int) -> None: ...
     def wait(self, name: str) -> str: ...
@@ -42,9 +43,11 @@ class Cluster(Protocol):
 def run_study(root: Path, name: str, study: Study, cluster: Cluster | None = None) -> list[str]:
     """Run what has not finished yet, then write the table and the figure. Returns the experiments that failed.
 
-    Here one after another, or all at once on the cluster. Raises Refusal when what a finished one measured has been
-    dropped from DVC's cache.
+    Here one after another, or all at once on the cluster. Raises Refusal, after the last, when what a finished one
+    measured has been dropped from DVC's cache.
     """
+    if cluster:
+        cluster.begin()
     queue = study.experiments(name)
     names = {experiment.label: identity(root, experiment, study.targets(experiment.setting)) for experiment in queue}
     if cluster:
@@ -60,12 +63,15 @@ def run_study(root: Path, name: str, study: Study, cluster: Cluster | None = Non
     start, ran = time.monotonic(), 0
     rows: list[dict[str, Any]] = []
     failed: list[str] = []
+    lost: list[str] = []
     for place, experiment in enumerate(queue, 1):
         targets, asked = study.targets(experiment.setting), names[experiment.label]
         if not cluster:
             asked = identity(root, experiment, targets)  # anew: the code may have been changed since the queue began
         if asked not in done:
-            left = f", about {(time.monotonic() - start) / ran * (waiting - ran) / 60:.0f} min left" if ran else ""
+            left = ""
+            if ran and not cluster:
+                left = f", about {(time.monotonic() - start) / ran * (waiting - ran) / 60:.0f} min left"
             print(f"{place:>2} of {len(queue)}: {asked}{left} ... ", end="", flush=True)
             began = time.monotonic()
             log = root / LOGS / f"{asked}.log"
@@ -80,15 +86,18 @@ def run_study(root: Path, name: str, study: Study, cluster: Cluster | None = Non
                 print(f"failed: {last_words(log)} (all of it in {log})", flush=True)
                 failed.append(asked)
                 continue
-            print(f"{time.monotonic() - began:.0f} s", flush=True)
+            print("done" if cluster else f"{time.monotonic() - began:.0f} s", flush=True)
         params = changed(read_params(root / "params.yaml"), experiment.changes)
         facts = {"setting": experiment.setting, "seed": experiment.seed, "train_images": params["data"]["train"]}
         try:
             read = measured_on_val if study.judged_on == "val" else measured
             rows += [facts | row for row in read(root, done[asked], study.variants_of(experiment.setting))]
         except FileNotFoundError:
-            way_out = f"`dvc exp remove {asked}`, then run this again"
-            raise Refusal(f"what {asked} measured is no longer in DVC's cache: {way_out}") from None
+            lost.append(asked)
+    if lost:
+        there = " and `dvc exp remove --git-remote origin`" if cluster else ""
+        way_out = f"`dvc exp remove {' '.join(lost)}`{there}, then run this again"
+        raise Refusal(f"what {', '.join(lost)} measured is no longer in DVC's cache: {way_out}")
     if study.committed:
         facts = {
             "setting": study.committed,

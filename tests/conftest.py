@@ -45,6 +45,7 @@ def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     server.start()
     address = "http://{}:{}".format(*server.get_host_and_port())
+    urlopen(Request(f"{address}/moto-api/reset", method="POST")).close()  # what it held for an earlier test
     urlopen(Request(f"{address}/bucket", method="PUT")).close()
     yield address
     server.stop()

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,11 +20,18 @@ from experiments import __main__ as program
 from experiments.runner import run_study
 from study.pipeline.files import read_table
 from study.pipeline.params import Refusal
+from study.pipeline.stage import main
 from tests.experiments.toy_project import call, make_project, study, trained
 
 pytest.importorskip("ray", reason="needs requirements/ray.txt")
 from experiments.ray_cluster import RayCluster, pushed
 
+PATIENCE = 120  # seconds
+COUNT = """
+import sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False)
+print(int(ray.cluster_resources().get("CPU", 0)), end="")
+"""
 TABLE = "experiments/results/augmentation.csv"
 pytestmark = [
     pytest.mark.filterwarnings("ignore:_NoneStep.value"),  # DVC's, of pygtrie
@@ -67,13 +75,26 @@ def nodes(shared):
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # short: sockets
         head = ["--head", "--port", address.split(":")[1], "--temp-dir", folder, "--include-dashboard", "false"]
         processes = [start("ray", "start", *head, *options, "0")]
-        deadline = time.monotonic() + 60
-        while subprocess.run(["ray", "health-check", "--address", address], capture_output=True).returncode:
-            assert time.monotonic() < deadline
-        processes += [start("ray", "start", "--address", address, *options, "1") for _ in range(2)]
-        yield address, processes[1:]
-        for process in processes:
-            kill(process)
+        try:
+            wait_for(address, processors=0)
+            for number in (1, 2):  # one after another: two that start at once take the same ports
+                processes.append(start("ray", "start", "--address", address, *options, "1"))
+                wait_for(address, processors=number)
+            signal.alarm(2 * PATIENCE)
+            yield address, processes[1:]
+        finally:
+            signal.alarm(0)
+            for process in processes:
+                kill(process)
+
+
+def wait_for(address, processors):
+    """Until a cluster with so many processors answers."""
+    deadline = time.monotonic() + PATIENCE
+    while (
+        subprocess.run([sys.executable, "-c", COUNT, address], capture_output=True, text=True).stdout != f"{processors}"
+    ):
+        assert time.monotonic() < deadline
 
 
 def start(*command):
@@ -81,8 +102,8 @@ def start(*command):
 
 
 def kill(process):
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+    """With all that it started, as a machine that loses power."""
+    subprocess.run(["pkill", "--signal", "KILL", "--session", str(process.pid)])
     process.wait()
 
 
@@ -97,23 +118,24 @@ def once_training(project, rate, then):
     hold.touch()
 
     def watch():
+        deadline = time.monotonic() + PATIENCE
         while not (log.exists() and str(rate) in log.read_text()):
+            if time.monotonic() > deadline:
+                return
             time.sleep(0.05)
-        then()
-        hold.unlink()
+        try:
+            then()
+        finally:
+            hold.unlink()
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def worker_of(name):
-    """Ray titles a worker by its task."""
+def worker_and_node(name, processes):
+    """Ray titles a worker by its task; other tests may run a cluster beside this one."""
     found = subprocess.check_output(["pgrep", "--full", f"^ray::{name}"], text=True).split()
-    return int(found[0])
-
-
-def node_of(worker, processes):
-    (node,) = (process for process in processes if os.getsid(worker) == process.pid)
-    return node
+    pairs = [(int(pid), node) for pid in found for node in processes if os.getsid(int(pid)) == node.pid]
+    return pairs[0]
 
 
 def name_in(printed, setting):
@@ -126,17 +148,43 @@ def test_a_cluster_makes_the_table_of_one_machine_though_a_worker_was_killed(sha
     assert run_study(alone, "augmentation", study(0.1, 0.2, 0.3)) == []
     trained(shared)
 
-    once_training(shared, 0.2, then=lambda: os.kill(worker_of("augmentation-lr0.2"), signal.SIGKILL))
+    once_training(shared, 0.2, then=lambda: os.kill(worker_and_node("augmentation-lr0.2", nodes[1])[0], signal.SIGKILL))
     assert run(shared, nodes[0], 0.1, 0.2, 0.3) == []
     assert sorted(trained(shared)) == [0.1, 0.2, 0.2, 0.3]
     pd.testing.assert_frame_equal(read_table(shared / TABLE), read_table(alone / TABLE))
 
 
 @pytest.mark.slow
+def test_a_stopped_queue_ends_in_a_line_and_the_next_takes_its_table_into_account(shared, nodes, monkeypatch, capsys):
+    call(shared, "git", "switch", "--quiet", "--create", "work")
+    assert run(shared, nodes[0], 0.1) == []
+    call(shared, "git", "add", "experiments")
+    publish(shared)
+    monkeypatch.chdir(shared)
+    monkeypatch.setattr(sys, "argv", ["experiments"])
+    monkeypatch.setattr(program, "STUDIES", {"augmentation": study(0.1, 0.2)._replace(cpus=1)})
+    once_training(shared, 0.2, then=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(partial(program.run, ray=nodes[0]))
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "experiments: ended by SIGTERM; the next run does what is missing\n"
+
+    assert trained(shared) == [0.1, 0.2]
+    (shared / TABLE).write_text("of the stopped queue\n")
+    assert run(shared, nodes[0], 0.1, 0.2) == []
+    assert trained(shared) == [0.2]
+
+
+@pytest.mark.slow
 def test_a_lost_node_costs_what_it_was_at_and_a_new_clone_repeats_nothing(shared, nodes, tmp_path, capsys):
     address, processes = nodes
     assert run(shared, address, 0.1) == []
-    once_training(shared, 0.2, then=lambda: kill(node_of(worker_of("augmentation-lr0.2"), processes)))
+    once_training(shared, 0.2, then=lambda: kill(worker_and_node("augmentation-lr0.2", processes)[1]))
     assert run(shared, address, 0.1, 0.2) == []
     assert trained(shared) == [0.1, 0.2, 0.2]
 
@@ -154,6 +202,11 @@ def test_what_the_machines_could_not_see_is_refused_with_the_way_out(project, tm
     with pytest.raises(Refusal, match="commit your changes, and push"):
         pushed(project)
     call(project, "git", "commit", "--quiet", "--all", "--message", "Remote")
+    (project / "study").mkdir()
+    (project / "study/new.py").touch()
+    with pytest.raises(Refusal, match="commit your changes, and push"):
+        pushed(project)
+    shutil.rmtree(project / "study")
     with pytest.raises(Refusal, match="lacks this commit: git push"):
         pushed(project)
     call(project, "git", "push", "--quiet", "origin", "HEAD:main")
@@ -163,6 +216,7 @@ def test_what_the_machines_could_not_see_is_refused_with_the_way_out(project, tm
         pushed(project)
 
 
+@pytest.mark.slow  # Ray asks for half a minute
 def test_a_cluster_that_does_not_answer_is_refused(shared):
     with socket.socket() as taken:  # bound, and not listening
         taken.bind(("127.0.0.1", 0))
@@ -171,6 +225,7 @@ def test_a_cluster_that_does_not_answer_is_refused(shared):
             RayCluster(shared, address)
 
 
-def test_an_address_that_is_the_name_of_a_study_is_refused():
-    with pytest.raises(Refusal, match="data_size after --ray is no address: name the studies first"):
-        program.run({}, Path(), ray="data_size")
+@pytest.mark.parametrize("address", ["data_size", ""])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(Refusal, match=f"'{address}' after --ray is no address: name the studies first"):
+        program.run({}, Path(), ray=address)

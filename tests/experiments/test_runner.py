@@ -114,7 +114,10 @@ def test_a_queue_that_was_stopped_carries_on_where_it_was(project, monkeypatch, 
     pd.testing.assert_frame_equal(table(project), before)
 
     shutil.rmtree(project / ".dvc/cache")
-    with pytest.raises(Refusal, match=r"^what augmentation-lr0\.1-0-\w+ measured is no longer in DVC's cache"):
+    with pytest.raises(
+        Refusal,
+        match=r"^what augmentation-lr0\.1-0-\w+, augmentation-lr0\.2-0-\w+ measured is no longer in DVC's cache",
+    ):
         run(project, 0.1, 0.2)
 
 
