@@ -175,7 +175,7 @@ def page(networks: dict[str, Network], side: int) -> "Blocks":
                     image, cam = gr.Image(label="Network input", **images), gr.Image(label="Grad-CAM", **images)
                 note = gr.Markdown(CHOOSE, label="Note", elem_id="note")
                 probabilities = gr.Label(label="Calibrated probabilities", num_top_classes=10)
-                classes = gr.Textbox(label=f"{networks[first].coverage:.0%} prediction set", interactive=False)
+                classes = gr.Textbox(label=f"{100 * networks[first].coverage:g}% prediction set", interactive=False)
         inputs, shown = [picture, variant, corruption, severity], [image, cam, probabilities, classes]
         gr.on(
             [choice.change for choice in inputs],
@@ -215,7 +215,9 @@ def main() -> None:
             quiet=True,
             prevent_thread_lock=True,
         )
-    except (OSError, OverflowError):
+    except (OSError, OverflowError) as fault:
+        if getattr(fault, "errno", None):  # unlike gradio's own about ports: a full disk, say
+            parser.exit(2, f"app: {fault}\n")
         parser.exit(2, f"app: port {options.port or 'from 7860'}: taken or not allowed; --port names another\n")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that what was uploaded is deleted
     print(f"Open {blocks.local_url} in a browser; Ctrl-C ends it.", flush=True)

@@ -29,6 +29,7 @@ BAR = 30  # characters for a probability of 1
 
 
 class Model(NamedTuple):
+    path: Path
     session: onnxruntime.InferenceSession
     metadata: dict[str, str]
     classes: list[str]
@@ -44,7 +45,7 @@ class Model(NamedTuple):
         thresholds = json.loads(self.metadata.get("set_thresholds", "{}"))
         if f"{coverage:g}" not in thresholds:
             known = ", ".join(thresholds) or "none; `dvc repro export` makes one that has"
-            raise InputError(f"--set {coverage:g}: the model has thresholds for {known}")
+            raise InputError(f"--set {coverage:g}: {shown(str(self.path))} has thresholds for {known}")
         threshold = thresholds[f"{coverage:g}"]
         return 1.0 if threshold is None else threshold  # None: too few validation images, so every class
 
@@ -72,7 +73,7 @@ def load_model(path: Path) -> Model:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         metadata = session.get_modelmeta().custom_metadata_map
         _, height, width, _ = session.get_inputs()[0].shape
-        return Model(session, metadata, json.loads(metadata["classes"]), (width, height))
+        return Model(path, session, metadata, json.loads(metadata["classes"]), (width, height))
     except Exception as fault:  # onnxruntime's errors have no base of their own
         raise InputError(f"{path}: not the model that `dvc repro export` makes ({reason(fault)})") from fault
 

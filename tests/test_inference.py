@@ -381,11 +381,11 @@ def test_a_set_without_a_threshold_holds_every_class(classify, photo):
 
 
 @pytest.mark.parametrize("coverage", [0.8, 1.5, -1, "nan"])
-def test_a_coverage_that_the_model_does_not_know_is_refused_once(classify, photo, coverage):
+def test_a_coverage_that_the_model_does_not_know_is_refused_once(classify, model_file, photo, coverage):
     assert classify("--image", photo, photo, "--set", coverage) == (
         1,
         "",
-        f"inference.py: --set {float(coverage):g}: the model has thresholds for 0.5, 0.9, 0.95, 0.99\n",
+        f"inference.py: --set {float(coverage):g}: {model_file} has thresholds for 0.5, 0.9, 0.95, 0.99\n",
     )
 
 
