@@ -6,6 +6,7 @@ access to both, and an environment that holds requirements.txt and requirements/
 
 import logging
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from ray.exceptions import RayError
 from experiments import ray_task
 from study.pipeline.params import Refusal
 
+TIMEOUT = 10  # seconds
 RETRIES = 3  # of an experiment whose worker or machine died
 RESULTS = ":(exclude)experiments/results"  # which a queue writes itself
 
@@ -35,8 +37,11 @@ class RayCluster:
         self.tasks: dict[str, Any] = {}
         ours = signal.getsignal(signal.SIGTERM)
         try:
+            if address and ":" in address and "://" not in address:
+                host, port = address.rsplit(":", 1)
+                socket.create_connection((host, int(port)), TIMEOUT).close()  # Ray itself tries for minutes
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ImportError, ValueError, RuntimeError) as fault:
+        except (OSError, ImportError, ValueError, RuntimeError) as fault:
             raise Refusal(f"no Ray cluster at {address}: {str(fault).splitlines()[0]}") from None
         signal.signal(signal.SIGTERM, ours)  # Ray has taken it
         ray.cloudpickle.register_pickle_by_value(ray_task)

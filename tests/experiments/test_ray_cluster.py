@@ -216,13 +216,12 @@ def test_what_the_machines_could_not_see_is_refused_with_the_way_out(project, tm
         pushed(project)
 
 
-@pytest.mark.slow  # Ray asks for half a minute
-def test_a_cluster_that_does_not_answer_is_refused(shared):
+def test_a_cluster_that_does_not_answer_is_refused(tmp_path):
     with socket.socket() as taken:  # bound, and not listening
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(Refusal, match=f"no Ray cluster at {address}"):
-            RayCluster(shared, address)
+            RayCluster(tmp_path, address)
 
 
 @pytest.mark.parametrize("address", ["data_size", ""])
