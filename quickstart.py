@@ -30,7 +30,7 @@ SHORT = {
     "train.fc.epochs": 10,
     "train.layer4.epochs": 3,
     "train.full.epochs": 2,
-    "train.scratch.epochs": 4,
+    "train.scratch.epochs": 12,
     "corrupt_eval.images": 40,
     "ood.images": 100,
     "ood.train_images": 500,
