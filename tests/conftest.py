@@ -33,6 +33,13 @@ def model() -> Classifier:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are written without their pictures and without the code that draws diagrams, which take seconds."""
+    monkeypatch.setattr("study.reporting.page.drawn", lambda figure, lossless=True: "data:image/webp;base64,")
+    monkeypatch.setattr("vl_convert.javascript_bundle", lambda **_: "")
+
+
+@pytest.fixture
 def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an S3-compatible server on this machine, with one `bucket`; the environment has its keys."""
     pytest.importorskip("dvc_s3", reason="needs dvc-s3, of requirements/dev.txt")

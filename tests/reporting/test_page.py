@@ -208,14 +208,14 @@ def test_it_opens_with_three_findings(page, inputs):
         ("timm/convnext_atto", "A convnext_atto with pretrained weights from timm was fine-tuned"),
     ],
 )
-def test_the_abstract_says_what_was_fine_tuned(inputs, tmp_path, name, line):
+def test_the_abstract_says_what_was_fine_tuned(inputs, undrawn, tmp_path, name, line):
     params = copy.deepcopy(inputs["params"])
     params["backbone"] |= {"name": name, "weights": "imagenet"}
     write_page(tmp_path / "report.html", **inputs | {"params": params})
     assert f'<p class="abstract">{line}' in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_check_that_few_images_failed_says_that_they_are_too_few(inputs, tmp_path):
+def test_a_check_that_few_images_failed_says_that_they_are_too_few(inputs, undrawn, tmp_path):
     said = {}
     for images in (20, 100):
         params = copy.deepcopy(inputs["params"])
@@ -225,7 +225,7 @@ def test_a_check_that_few_images_failed_says_that_they_are_too_few(inputs, tmp_p
     assert said[20] > said[100]
 
 
-def test_a_tiny_p_value_is_told_as_a_bound(inputs, tmp_path):
+def test_a_tiny_p_value_is_told_as_a_bound(inputs, undrawn, tmp_path):
     results = copy.deepcopy(inputs["results"])
     results.comparison["pairs"][0]["mcnemar"]["p_holm"] = 3e-9
     write_page(tmp_path / "report.html", **inputs | {"results": results})
@@ -259,7 +259,7 @@ def test_the_probabilities_of_the_pictures_are_the_calibrated_ones(inputs, data)
     np.testing.assert_allclose(packed / 65535, tempered_softmax(logits, TEMPERATURES["full"]), atol=0.5 / 65535 + 1e-9)
 
 
-def test_a_map_that_is_zero_everywhere_stays_so(inputs, tmp_path):
+def test_a_map_that_is_zero_everywhere_stays_so(inputs, undrawn, tmp_path):
     maps = inputs["gallery"].maps.copy()
     maps[3] = 0
     write_page(tmp_path / "report.html", **inputs | {"gallery": inputs["gallery"]._replace(maps=maps)})
@@ -283,7 +283,7 @@ def test_a_study_of_full_size_stays_under_four_megabytes(tmp_path):
     assert (tmp_path / "report.html").stat().st_size < 4e6
 
 
-def test_a_missing_figure_is_an_error_and_leaves_no_page(inputs, tmp_path):
+def test_a_missing_figure_is_an_error_and_leaves_no_page(inputs, undrawn, tmp_path):
     summary = copy.deepcopy(inputs["summary"])
     del summary["full"]["nll_after"]
     with pytest.raises(jinja2.UndefinedError):

@@ -49,7 +49,7 @@ def write_study(root):
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch, undrawn):
     """The study before its report; and no pictures are drawn, which takes seconds."""
     write_study(tmp_path)
     monkeypatch.setattr(report, "save_png", lambda figure, path: None)
@@ -210,7 +210,7 @@ def test_the_table_of_the_variants_is_printed(root, capsys):
 
 
 @pytest.mark.parametrize("group", sorted(set(GROUPS.values())))
-def test_corruptions_of_one_group_alone_are_reported(tmp_path, monkeypatch, group):
+def test_corruptions_of_one_group_alone_are_reported(tmp_path, monkeypatch, undrawn, group):
     monkeypatch.setattr("tests.made_up_results.GROUPS", {name: of for name, of in GROUPS.items() if of == group})
     monkeypatch.setattr(report, "save_png", lambda figure, path: None)
     write_study(tmp_path)
