@@ -64,18 +64,23 @@ def small_params(path):
     return json.dumps(params)
 
 
+def copy_tracked(folder, but=()):
+    """Make a git repository of what git tracks here, with nothing committed."""
+    for name in call(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
+        if (ROOT / name).exists() and name not in but:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    call(folder, "git", "init", "--quiet")
+    call(folder, "git", "config", "user.email", "test@example.org")
+    call(folder, "git", "config", "user.name", "Test")
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A repository of what git tracks here, with small parameters, reproduced and committed."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in call(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
-        if (ROOT / name).exists() and name != "dvc.lock":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+    copy_tracked(folder, but=["dvc.lock"])
     (folder / "params.yaml").write_text(small_params(folder / "params.yaml"))
-    call(folder, "git", "init", "--quiet")
-    call(folder, "git", "config", "user.email", "test@example.org")
-    call(folder, "git", "config", "user.name", "Test")
     ran = stages_run(call(folder, "dvc", "repro"))
     assert ran == set(call(folder, "dvc", "stage", "list", "--name-only").split())
     call(folder, "git", "add", "--all")
@@ -113,10 +118,9 @@ def test_another_published_variant_re_runs_only_what_publishes_and_going_back_tr
     assert summary(clone) == before
 
 
-@pytest.mark.parametrize(("change", "value"), [("data.test=1000", 70), ("calibrate.bins=10", 10)])
-def test_no_more_runs_than_the_table_says_and_no_training(clone, change, value):
-    parameter = change.split("=")[0]
-    ran = stages_run(call(clone, "dvc", "exp", "run", "--set-param", f"{parameter}={value}"))
+def test_no_more_runs_than_the_table_says_and_no_training(clone):
+    change = "calibrate.bins=10"
+    ran = stages_run(call(clone, "dvc", "exp", "run", "--set-param", change))
     assert {"check_params", "report"} < ran <= RECOMPUTES[change] | {"check_params"}
     assert not any(name.startswith(("train", "features")) for name in ran)
     restore(clone)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.study import clone
+from tests.test_pipeline import call, copy_tracked, small_params
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = "docs/tutorial.ipynb"
@@ -31,11 +31,13 @@ def test_the_committed_notebook_was_run_from_top_to_bottom_without_a_fault():
 @pytest.mark.slow
 def test_it_runs_on_the_digits_and_trains_nothing_for_another_variant(tmp_path):
     folder = tmp_path / "project"
-    clone(folder)
+    copy_tracked(folder)
+    (folder / "params.yaml").write_text(small_params(folder / "params.yaml"))  # five corruptions in place of nineteen
+    call(folder, "git", "add", "--all")
+    call(folder, "git", "commit", "--quiet", "--message", "Start")
     environment = os.environ | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "PYTHONPATH": str(ROOT / "tests/offline"),
-        "CIFAR10_URL": "http://127.0.0.1:9/nothing",
+        **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9"),  # CIFAR-10 is out of reach
         "JUPYTER_RUNTIME_DIR": str(tmp_path / "jupyter"),
         "IPYTHONDIR": str(tmp_path / "ipython"),
     }
