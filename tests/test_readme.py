@@ -138,7 +138,7 @@ def test_the_warning_misses_many_digits():
 def test_wrong_labels_cost_every_variant_something_and_change_no_ranking():
     assert "Leaving these images out raises every accuracy and changes no ranking" in README
     found = metrics("label_errors")
-    assert f"Of {found['wrong']} labels, fewer than three upheld the label" in README
+    assert f"Fewer than three of them upheld {found['wrong']} of these labels" in README
     assert all(of["change"]["low"] > 0 for of in found["variants"].values())
     ranks = [
         sorted(found["variants"], key=lambda variant: found["variants"][variant][measure]["mean"])
