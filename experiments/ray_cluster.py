@@ -17,11 +17,11 @@ import ray
 from ray.exceptions import RayError
 
 from experiments import ray_task
+from experiments.runner import RESULTS
 from study.pipeline.params import Refusal
 
 TIMEOUT = 10  # seconds
 RETRIES = 3  # of an experiment whose worker or machine died
-RESULTS = ":(exclude)experiments/results"  # which a queue writes itself
 
 
 class RayCluster:
@@ -49,9 +49,13 @@ class RayCluster:
     def close(self) -> None:
         ray.shutdown()
 
-    def begin(self) -> None:
-        """Take the commit that its experiments clone. Raises Refusal when it is not all that is here, or not pushed."""
+    def begin(self, names: Iterable[str]) -> None:
+        """Take the commit that the experiments clone, and bring here those that have been pushed.
+
+        Raises Refusal when the commit is not all that is here, or not pushed.
+        """
         self.url, self.commit = pushed(self.root)
+        self.collect(names)
 
     def collect(self, names: Iterable[str]) -> None:
         """Bring here those of the experiments that have been pushed. What they measured stays in DVC's remote.
@@ -63,7 +67,7 @@ class RayCluster:
         if found := [f"+{there[name]}:{there[name]}" for name in sorted(there.keys() & set(names))]:
             git(self.root, "fetch", "--quiet", "origin", *found)
 
-    def start(self, name: str, settings: list[str], targets: list[str], cpus: int, gpus: int) -> None:
+    def start(self, name: str, changes: list[str], targets: list[str], cpus: int, gpus: int) -> None:
         """Queue the experiment for a machine with so many processors and GPUs free."""
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         fitting = any(machine.get("CPU", 0) >= cpus and machine.get("GPU", 0) >= gpus for machine in machines)
@@ -72,7 +76,7 @@ class RayCluster:
         run = ray.remote(ray_task.run_in_clone).options(
             name=name, num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES, scheduling_strategy="SPREAD"
         )
-        self.tasks[name] = run.remote(self.url, self.commit, name, settings, targets, gpus)
+        self.tasks[name] = run.remote(self.url, self.commit, name, changes, targets, gpus)
 
     def wait(self, name: str) -> str:
         """Until the experiment has ended; brings it here if it was pushed. Returns what it printed, or what failed."""
@@ -91,7 +95,9 @@ def pushed(root: Path) -> tuple[str, str]:
     command = [sys.executable, "-m", "dvc", "config", "--project", "core.remote"]
     if not subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip():
         raise Refusal("the machines of a Ray cluster share a DVC remote: dvc remote add -d store PLACE, and commit")
-    changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", RESULTS)
+    changed = git(
+        root, "status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){RESULTS}"
+    )  # a queue's own
     if changed or git(root, "ls-files", "--others", "--exclude-standard", "--", "study", "stages"):
         raise Refusal("the machines of a Ray cluster take the last commit: commit your changes, and push")
     git(root, "fetch", "--quiet", "--prune", "origin")

@@ -11,11 +11,11 @@ from pathlib import Path
 PAUSES = (0, 10, 60, 300)  # seconds before each try of a push
 
 
-def run_in_clone(url: str, commit: str, name: str, settings: Sequence[str], targets: Sequence[str], gpus: int) -> str:
+def run_in_clone(url: str, commit: str, name: str, changes: Sequence[str], targets: Sequence[str], gpus: int) -> str:
     """Run an experiment in a fresh clone; then push its data to DVC's default remote, and itself to `url`.
 
-    url: of the git repository; settings: as `dvc exp run -S` takes them; targets: stages. Returns what was printed, up
-    to a command that failed.
+    url: of the git repository; changes: options of `dvc exp run`; targets: stages. Returns what was printed, up to a
+    command that failed.
     """
     environment = os.environ | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -23,7 +23,6 @@ def run_in_clone(url: str, commit: str, name: str, settings: Sequence[str], targ
     }
     if not gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves all of them visible
-    changes = [part for setting in settings for part in ("--set-param", setting)]
     with tempfile.TemporaryDirectory(prefix="experiment-", ignore_cleanup_errors=True) as folder:
         steps: tuple[tuple[list[str], tuple[int, ...]], ...] = (
             (["git", "clone", "--quiet", "--no-checkout", url, folder], (0,)),

@@ -34,9 +34,8 @@ LOGS = Path("runs/experiments")
 class Cluster(Protocol):
     """Runs experiments elsewhere."""
 
-    def begin(self) -> None: ...
-    def collect(self, names: Iterable[str]) -> None: ...
-    def start(self, name: str, settings: list[str], targets: list[str], cpus: int, gpus: int) -> None: ...
+    def begin(self, names: Iterable[str]) -> None: ...
+    def start(self, name: str, changes: list[str], targets: list[str], cpus: int, gpus: int) -> None: ...
     def wait(self, name: str) -> str: ...
 
 
@@ -46,12 +45,10 @@ def run_study(root: Path, name: str, study: Study, cluster: Cluster | None = Non
     Here one after another, or all at once on the cluster. Raises Refusal, after the last, when what a finished one
     measured has been dropped from DVC's cache.
     """
-    if cluster:
-        cluster.begin()
     queue = study.experiments(name)
     names = {experiment.label: identity(root, experiment, study.targets(experiment.setting)) for experiment in queue}
     if cluster:
-        cluster.collect(names.values())
+        cluster.begin(names.values())
     done = finished(root)
     missing = [experiment for experiment in queue if names[experiment.label] not in done]
     waiting = len(missing)
@@ -59,7 +56,7 @@ def run_study(root: Path, name: str, study: Study, cluster: Cluster | None = Non
     if cluster:
         for experiment in missing:
             asked, targets = names[experiment.label], study.targets(experiment.setting)
-            cluster.start(asked, as_settings(experiment.changes), targets, study.cpus, study.gpus)
+            cluster.start(asked, as_options(experiment.changes), targets, study.cpus, study.gpus)
     start, ran = time.monotonic(), 0
     rows: list[dict[str, Any]] = []
     failed: list[str] = []
@@ -79,7 +76,7 @@ def run_study(root: Path, name: str, study: Study, cluster: Cluster | None = Non
             if cluster:
                 log.write_text(cluster.wait(asked), encoding="utf-8")
             else:
-                run_experiment(root, log, asked, as_settings(experiment.changes), targets)
+                run_experiment(root, log, asked, as_options(experiment.changes), targets)
             ran += 1
             done = finished(root)
             if asked not in done:
@@ -95,16 +92,12 @@ def run_study(root: Path, name: str, study: Study, cluster: Cluster | None = Non
         except FileNotFoundError:
             lost.append(asked)
     if lost:
-        there = " and `dvc exp remove --git-remote origin`" if cluster else ""
-        way_out = f"`dvc exp remove {' '.join(lost)}`{there}, then run this again"
+        way_out = f"`dvc exp remove {' '.join(lost)}`, then run this again"
+        if cluster:
+            way_out = f"`dvc exp remove --git-remote origin {' '.join(lost)}` and {way_out}"
         raise Refusal(f"what {', '.join(lost)} measured is no longer in DVC's cache: {way_out}")
     if study.committed:
-        facts = {
-            "setting": study.committed,
-            "seed": 0,
-            "train_images": read_params(root / "params.yaml")["data"]["train"],
-        }
-        rows += [facts | row for row in committed_rows(root, study)]
+        rows += committed_rows(root, study)
     if rows:
         write_results(root, name, study, pd.DataFrame(rows))
     return failed
@@ -172,14 +165,13 @@ def value_at(params: Any, key: str) -> Any:
     return params
 
 
-def as_settings(changes: Settings) -> list[str]:
-    """As `dvc exp run --set-param` takes them."""
-    return [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+def as_options(changes: Settings) -> list[str]:
+    """As `dvc exp run` takes them."""
+    return [part for key, value in changes.items() for part in ("--set-param", f"{key}={json.dumps(value)}")]
 
 
-def run_experiment(root: Path, log: Path, name: str, settings: Iterable[str], targets: Iterable[str]) -> None:
-    """One that fails, or is interrupted, leaves nothing but the stages that it finished."""
-    changes = [part for setting in settings for part in ("--set-param", setting)]
+def run_experiment(root: Path, log: Path, name: str, changes: Iterable[str], targets: Iterable[str]) -> None:
+    """One that fails, or is interrupted, leaves nothing but the stages that it finished. changes: options."""
     with log.open("w") as file:
         process = subprocess.Popen(
             ["dvc", "exp", "run", "--temp", "--name", name, *changes, *targets],
@@ -257,7 +249,9 @@ def committed_rows(root: Path, study: Study) -> list[dict[str, Any]]:
     corruption = read_table(root / "metrics/corruption.csv")
     names = study.shared.get("corrupt_eval.corruptions", corruption["corruption"].unique())
     kept = corruption["corruption"].isin(names) & corruption["variant"].isin(study.variants)
-    return measured_rows(calibration, corruption[kept], read_json("training"))
+    images = read_params(root / "params.yaml")["data"]["train"]
+    facts = {"setting": study.committed, "seed": 0, "train_images": images}
+    return [facts | row for row in measured_rows(calibration, corruption[kept], read_json("training"))]
 
 
 def measured_rows(

@@ -80,7 +80,7 @@ def nodes(shared):
             for number in (1, 2):  # one after another: two that start at once take the same ports
                 processes.append(start("ray", "start", "--address", address, *options, "1"))
                 wait_for(address, processors=number)
-            signal.alarm(2 * PATIENCE)
+            signal.alarm(2 * PATIENCE)  # ends the process of a test that hangs
             yield address, processes[1:]
         finally:
             signal.alarm(0)
@@ -91,9 +91,8 @@ def nodes(shared):
 def wait_for(address, processors):
     """Until a cluster with so many processors answers."""
     deadline = time.monotonic() + PATIENCE
-    while (
-        subprocess.run([sys.executable, "-c", COUNT, address], capture_output=True, text=True).stdout != f"{processors}"
-    ):
+    command = [sys.executable, "-c", COUNT, address]
+    while subprocess.run(command, capture_output=True, text=True).stdout != f"{processors}":
         assert time.monotonic() < deadline
 
 
@@ -155,7 +154,9 @@ def test_a_cluster_makes_the_table_of_one_machine_though_a_worker_was_killed(sha
 
 
 @pytest.mark.slow
-def test_a_stopped_queue_ends_in_a_line_and_the_next_takes_its_table_into_account(shared, nodes, monkeypatch, capsys):
+def test_a_stopped_queue_ends_in_a_line_and_the_next_does_the_rest_though_the_table_has_changed(
+    shared, nodes, monkeypatch, capsys
+):
     call(shared, "git", "switch", "--quiet", "--create", "work")
     assert run(shared, nodes[0], 0.1) == []
     call(shared, "git", "add", "experiments")
