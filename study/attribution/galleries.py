@@ -68,8 +68,8 @@ def write_galleries(
     draw_gallery(
         folder / "corrupted.png",
         f"The typical hits under {condition}",
-        f"Grad-CAM of {source}: {BRIGHTER} named. Above: true class; under the "
-        "images: predicted class and its calibrated probability.",
+        f"Grad-CAM of {source}: {BRIGHTER} named. Above: the class predicted, clean and then corrupted, with its "
+        "calibrated probability.",
         clean_and_corrupted(shown["hits"], corrupted.rows(slice(len(shown["hits"].true))), explain, classes),
     )
     every = Shown(*map(np.concatenate, zip(*shown.values(), strict=True)))
@@ -101,7 +101,7 @@ def by_method(shown: Shown, explain: Explain, classes: list[str]) -> list[Pictur
     overlays = _overlays(shown.images, shown.predicted, explain)
     return [
         Picture(
-            _title(true, predicted, confidence, classes, tiles=1 + len(of_image)),
+            _title(true, predicted, confidence, classes, tiles=3),  # four small tiles are as wide as three large ones
             [("", image), *zip((TITLES[method] for method in overlays), of_image, strict=True)],
         )
         for image, true, predicted, confidence, *of_image in zip(*shown, *overlays.values(), strict=True)
@@ -120,14 +120,18 @@ def clean_and_corrupted(clean: Shown, corrupted: Shown, explain: Explain, classe
     pictures = []
     for row, (of, to) in enumerate(zip(clean.predicted, corrupted.predicted, strict=True)):
         tiles = [
-            (f"{short(classes[of], 10)} {told(clean.confidence[row])}", clean.images[row]),
+            ("clean", clean.images[row]),
             (_for(classes[of]), before[row]),
-            (f"{short(classes[to], 10)} {told(corrupted.confidence[row])}", corrupted.images[row]),
+            ("corrupted", corrupted.images[row]),
             (_for(classes[of]), after[row]),
         ]
         if of != to:
             tiles.append((_for(classes[to]), changed[row]))
-        pictures.append(Picture(short(classes[clean.true[row]], 50), tiles))
+        clean_answer, answer = (
+            f"{short(classes[label], 12)} {told(confidence)}"
+            for label, confidence in ((of, clean.confidence[row]), (to, corrupted.confidence[row]))
+        )
+        pictures.append(Picture(f"{clean_answer}, then {answer}", tiles))
     return pictures
 
 
@@ -145,7 +149,7 @@ def told(confidence: float) -> str:
 
 
 def _for(name: str) -> str:
-    return f"for {short(name, 13)}"
+    return f"for {short(name, 10)}"
 
 
 def _overlays(images: np.ndarray, targets: np.ndarray, explain: Explain) -> dict[Method, list[np.ndarray]]:

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-# Pixels. A tile is a whole multiple of a 32- or 64-pixel image, so the image's pixels stay square.
-TILE = 128
+# Pixels. A tile is a whole multiple of a 32-pixel image, and the large one of 64, so the image's pixels stay square.
+TILE, SMALL_TILE = 128, 96
 GAP = 28  # between pictures
 SEAM = 4  # between the tiles of one picture
 HEADING, LINE, TITLE, CAPTION = 52, 20, 28, 24  # heights of lines of text
 CHARACTER = 8  # width of a character under the heading, rounded up
-WIDTH = 900  # at most
+WIDTH = 1080  # at most
 
 COLOURS = "inferno"  # its lightness rises evenly, so it is readable without colour vision
 OPACITY = 0.75  # of the colour at heat 1
@@ -39,9 +39,13 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 def draw_gallery(path: Path, heading: str, explanation: str, pictures: list[Picture]) -> None:
-    """Draw each picture enlarged, in as many columns as fit. explanation: wrapped under the heading."""
+    """Draw each picture enlarged, in as many columns as fit. explanation: wrapped under the heading.
+
+    Tiles are small where large ones leave room for one column.
+    """
     tiles = max((len(picture.tiles) for picture in pictures), default=2)
-    block = (tiles * (TILE + SEAM) - SEAM + GAP, TITLE + TILE + CAPTION + GAP // 2)
+    tile = TILE if GAP + 2 * _strip(tiles, TILE) <= WIDTH else SMALL_TILE
+    block = _strip(tiles, tile), TITLE + tile + CAPTION + GAP // 2
     columns = max((WIDTH - GAP) // block[0], 1)
     rows = -(-len(pictures) // columns)
     width = GAP + columns * block[0]
@@ -62,15 +66,19 @@ def draw_gallery(path: Path, heading: str, explanation: str, pictures: list[Pict
         x, y = GAP + column * block[0], top + row * block[1] + TITLE
         write(x, y - TITLE / 2, picture.title, 15)
         for caption, image in picture.tiles:
-            canvas[y : y + TILE, x : x + TILE] = _enlarged(image)
-            write(x + TILE / 2, y + TILE + CAPTION / 2, caption, 13, color="0.35", ha="center")
-            x += TILE + SEAM
+            canvas[y : y + tile, x : x + tile] = _enlarged(image, tile)
+            write(x + tile / 2, y + tile + CAPTION / 2, caption, 12, color="0.35", ha="center")
+            x += tile + SEAM
     figure.figimage(canvas)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})
 
 
-def _enlarged(image: np.ndarray) -> np.ndarray:
-    whole = TILE % len(image) == 0
-    how = Image.Resampling.NEAREST if whole else Image.Resampling.LANCZOS
-    return np.asarray(Image.fromarray(image).resize((TILE, TILE), how))
+def _strip(tiles: int, tile: int) -> int:
+    """Width of a picture of so many tiles, with the gap behind it."""
+    return tiles * (tile + SEAM) - SEAM + GAP
+
+
+def _enlarged(image: np.ndarray, side: int) -> np.ndarray:
+    how = Image.Resampling.LANCZOS if side % len(image) else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(image).resize((side, side), how))

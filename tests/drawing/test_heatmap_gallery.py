@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from study.drawing.heatmap_gallery import OPACITY, TILE, Picture, draw_gallery, overlay
+from study.drawing.heatmap_gallery import OPACITY, SMALL_TILE, TILE, WIDTH, Picture, draw_gallery, overlay
 
 
 def noise(seed=0):
@@ -26,16 +26,16 @@ def test_full_heat_is_the_brightest_colour_over_the_grey():
     np.testing.assert_array_equal(overlay(black, np.ones((32, 32)))[0, 0], np.round(255 * OPACITY * brightest))
 
 
-@pytest.mark.parametrize("tiles", [2, 3, 5])
-def test_every_tile_is_in_the_gallery_once_and_enlarged(tmp_path, tiles):
+@pytest.mark.parametrize(("tiles", "side"), [(2, TILE), (3, TILE), (4, SMALL_TILE), (5, SMALL_TILE)])
+def test_every_tile_is_in_the_gallery_once_and_enlarged(tmp_path, tiles, side):
     pictures = [picture(seed, tiles) for seed in range(4)]
     draw_gallery(tmp_path / "gallery.png", "Misses", "true / predicted", pictures)
     with Image.open(tmp_path / "gallery.png") as file:
         gallery = np.asarray(file.convert("RGB"))
     for _, image in (tile for picture in pictures for tile in picture.tiles):
-        enlarged = image.repeat(TILE // 32, axis=0).repeat(TILE // 32, axis=1)
-        corners = np.argwhere((gallery[: -TILE + 1, : -TILE + 1] == enlarged[0, 0]).all(axis=-1))
-        found = [(gallery[y : y + TILE, x : x + TILE] == enlarged).all() for y, x in corners]
+        enlarged = image.repeat(side // 32, axis=0).repeat(side // 32, axis=1)
+        corners = np.argwhere((gallery[: -side + 1, : -side + 1] == enlarged[0, 0]).all(axis=-1))
+        found = [(gallery[y : y + side, x : x + side] == enlarged).all() for y, x in corners]
         assert sum(found) == 1
 
 
@@ -56,12 +56,23 @@ def test_the_same_pictures_give_the_same_bytes(tmp_path):
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
+@pytest.mark.parametrize("tiles", [2, 3, 4, 5])
+def test_strips_stand_in_columns_side_by_side(tmp_path, tiles):
+    heights = []
+    for count in (1, 2, 4):
+        draw_gallery(tmp_path / "gallery.png", "Misses", "true / predicted", [picture(tiles=tiles)] * count)
+        with Image.open(tmp_path / "gallery.png") as gallery:
+            heights.append(gallery.height)
+            assert gallery.width <= WIDTH
+    assert heights[0] == heights[1] < heights[2]
+
+
 @pytest.mark.parametrize("count", [0, 1, 13])
 def test_any_number_of_pictures_makes_a_gallery(tmp_path, count):
     draw_gallery(tmp_path / "gallery.png", "Misses", "true / predicted", [picture()] * count)
     with Image.open(tmp_path / "gallery.png") as gallery:
         width, height = gallery.size
-    assert 600 < width <= 900
+    assert 600 < width <= WIDTH
     assert height > 30 * count
 
 
