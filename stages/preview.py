@@ -1,7 +1,8 @@
 """Draw samples of the splits and of the augmentation.
 
-Reads data/subset. Writes plots/data: samples.png, augmentation.png and class_distribution.png.
-Params: data.seed, train.common.augment.
+Reads data/subset. Writes plots/data: samples.png, augmentation.png and, of a folder of pictures,
+class_distribution.png: the other datasets have about as many images of each class.
+Params: data.dataset, data.seed, train.common.augment.
 """
 
 from pathlib import Path
@@ -25,7 +26,6 @@ def run(params: dict[str, Any], root: Path) -> None:
     generator = torch.Generator().manual_seed(parse(params, "data.seed", Seed))
     classes = class_names(root)
     images, labels = load_split(root, "train")
-    counted = {"train": labels, "val": load_split(root, "val")[1], "test": load_split(root, "test")[1]}
 
     def augment(images: np.ndarray) -> np.ndarray:
         return augmented(torch.from_numpy(images), block, generator).numpy()
@@ -34,7 +34,9 @@ def run(params: dict[str, Any], root: Path) -> None:
         sample_grid(images, labels, classes).save(folder / "samples.png")
         shown = images[:AUGMENTED], labels[:AUGMENTED]
         augmentation_grid(*shown, classes, augment).save(folder / "augmentation.png")
-        class_distribution(counted, classes).savefig(folder / "class_distribution.png")
+        if parse(params, "data.dataset", str) == "folder":
+            counted = {"train": labels, "val": load_split(root, "val")[1], "test": load_split(root, "test")[1]}
+            class_distribution(counted, classes).savefig(folder / "class_distribution.png")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from study.data.splits import Split, save_classes, save_split
 
 CLASSES = [f"class {label}" for label in range(10)]
 AUGMENT = {"crop_flip": True, "randaugment": False, "cutout": False, "augmix": False}
-PICTURES = {"samples.png", "augmentation.png", "class_distribution.png"}
+PICTURES = {"samples.png", "augmentation.png"}
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def root(tmp_path, images):
     return tmp_path
 
 
-def written(root, seed=0, **augment):
-    params = {"data": {"seed": seed}, "train": {"common": {"augment": AUGMENT | augment}}}
+def written(root, seed=0, dataset="cifar10", **augment):
+    params = {"data": {"dataset": dataset, "seed": seed}, "train": {"common": {"augment": AUGMENT | augment}}}
     preview.run(params, root)
     return {path.name: path.read_bytes() for path in (root / "plots/data").iterdir()}
 
@@ -49,6 +49,10 @@ def test_the_same_splits_give_the_same_bytes(root):
     assert written(root) == written(root)
 
 
+def test_a_folder_s_classes_are_pictured_too(root):
+    assert set(written(root, dataset="folder")) == PICTURES | {"class_distribution.png"}
+
+
 def test_every_split_s_classes_are_counted(root, monkeypatch):
     seen = []
 
@@ -58,6 +62,6 @@ def test_every_split_s_classes_are_counted(root, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "savefig", Image.Image.save, raising=False)
     monkeypatch.setattr(preview, "class_distribution", class_distribution)
-    written(root)
+    written(root, dataset="folder")
     assert seen == [({"train": [2] * 10, "val": [1] * 10, "test": [1] * 10}, CLASSES)]
     assert json.loads((root / "data/subset/classes.json").read_text()) == CLASSES
