@@ -120,6 +120,7 @@ function reliabilitySpec(values, height) {
 
 async function calibration() {
   const slider = find("bins");
+  slider.value = data.bins; // a browser may restore another one on a reload
   const panels = variants.flatMap((variant) => ["before", "after"].map((scaling) => ({ variant, scaling })));
   const tell = ({ variant, scaling }, { ece, perfect }) => {
     find(`reliability-${variant}-${scaling}`).setAttribute("aria-label",
@@ -177,7 +178,7 @@ async function withheld() {
   }
   const coverages = Array.from({ length: 101 - slider.min }, (_, place) => (Number(slider.min) + place) / 100);
   const values = variants.flatMap((variant) => coverages.map((coverage) => risk(variant, coverage)));
-  const most = Math.max(0.02, 1.25 * Math.max(...values.filter((row) => row.coverage === 1).map((row) => row.risk)));
+  const most = Math.max(0.02, 1.25 * Math.max(...values.map((row) => row.risk)));
   const chosen = () => variants.map((variant) => risk(variant, slider.value / 100));
   const y = (field) => number(field, { scale: { domain: [0, most], nice: false } });
   const view = await draw("risk", "Share of wrong answers of each variant by the share of the images that it answers; the table below has the figures at the slider", linesSpec({

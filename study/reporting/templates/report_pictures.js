@@ -132,7 +132,7 @@ function enlarge(picture) {
   find("picture-title").textContent = `Test image ${picture.row}: ${classes[picture.actual]}`;
   const figure = (content, text) => element("figure", {}, content, element("figcaption", {}, text));
   dialog.querySelector(".large").replaceChildren(
-    figure(photograph(picture), `What the models saw, ${size} pixels a side`),
+    figure(photograph(picture), `The picture at ${size} pixels a side`),
     figure(camOf(picture), `Where ${freeze} found evidence for ${classes[prediction(freeze, picture)]}`),
   );
   fill(dialog.querySelector("table"), probabilityRows(
