@@ -43,9 +43,10 @@ def save_raw(raw: Raw, folder: Path) -> None:
 
 
 def load_raw(root: Path) -> Raw:
+    """The arrays stay on disk until read."""
     folder = root / "data/raw"
     train_images, train_labels, test_images, test_labels = (
-        np.load(folder / f"{name}.npy") for name in Raw._fields if name != "classes"
+        np.load(folder / f"{name}.npy", mmap_mode="c") for name in Raw._fields if name != "classes"
     )
     return Raw(train_images, train_labels, test_images, test_labels, read_json(folder / "classes.json"))
 

@@ -17,14 +17,17 @@ from study.networks.device import autocast, device
 Views = Annotated[int, Field(ge=1, le=32)]  # copies of each training image
 
 BATCH = 250  # images
+PIECE = 50_000 * 32 * 32  # pixels augmented at a time: all of CIFAR-10, a thousand pictures of 224x224
 
 
 def training_views(images: np.ndarray, count: int, augment: Augment, seed: int) -> Iterator[np.ndarray]:
-    """The images themselves, then count - 1 augmented copies. images: uint8 (N, H, W, 3)."""
+    """The images themselves, uint8 (N, H, W, 3), then count - 1 augmented copies, each in pieces of at most PIECE."""
     generator = torch.Generator().manual_seed(seed)
+    pieces = torch.from_numpy(images).split(max(1, PIECE // (images.shape[1] * images.shape[2])))
     yield images
     for _ in range(count - 1):
-        yield augmented(torch.from_numpy(images), augment, generator).numpy()
+        for piece in pieces:
+            yield augmented(piece, augment, generator).numpy()
 
 
 def with_mirror_images(views: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -39,8 +42,8 @@ def write_features(
 ) -> None:
     """Write trunk_{split}.npy (views, N, K, h, w) and pooled_{split}.npy (views, N, F), batch by batch.
 
-    shape: (views, N), what `views` will yield. K, h, w and F depend on the backbone: 256, S/16, S/16 and 512 for a
-    ResNet-18.
+    views: the images of one view after the other, in pieces of any size. shape: (views, N), of all of them. K, h, w and
+    F depend on the backbone: 256, S/16, S/16 and 512 for a ResNet-18.
     """
     model = model.to(device()).eval()
     one = torch.zeros(1, 3, model.image_size, model.image_size, device=device())
@@ -51,15 +54,17 @@ def write_features(
         np.lib.format.open_memmap(folder / f"{kind}_{split}.npy", "w+", dtype, (*shape, *like.shape[1:]))
         for kind, like in kept.items()
     )
+    all_trunk, all_pooled = (array.reshape(-1, *array.shape[2:]) for array in (trunk, pooled))
+    written = 0
     bar = tqdm(total=shape[0] * shape[1], desc=split, unit=" images", leave=False, disable=None)
     with bar, torch.inference_mode(), autocast():
-        for view, images in enumerate(views):
-            for start in range(0, len(images), BATCH):
-                rows = slice(start, start + BATCH)
-                batch = torch.from_numpy(images[rows]).to(device())
-                activations = model.trunk(model.preprocess(batch))
-                trunk[view, rows] = activations.float().cpu().numpy()
-                pooled[view, rows] = model.tail(activations).float().cpu().numpy()
+        for images in views:
+            for batch in torch.from_numpy(images).split(BATCH):
+                rows = slice(written, written + len(batch))
+                activations = model.trunk(model.preprocess(batch.to(device())))
+                all_trunk[rows] = activations.float().cpu().numpy()
+                all_pooled[rows] = model.tail(activations).float().cpu().numpy()
+                written += len(batch)
                 bar.update(len(batch))
     trunk.flush()
     pooled.flush()

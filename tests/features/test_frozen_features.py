@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 
+from study.features import frozen_features
 from study.features.augment import Augment
 from study.features.frozen_features import load_features, training_views, write_features
 from study.networks.device import autocast
@@ -28,6 +29,23 @@ def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path):
         for split in (train, val):
             np.testing.assert_array_equal(split.labels, labels)
     assert trunk[0].inputs.shape == (2, 40, 256, 2, 2)
+
+
+def test_large_views_come_in_pieces_and_are_written_as_if_whole(model, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(frozen_features, "PIECE", 7 * 32 * 32)
+    pieces = list(training_views(images, 2, AUGMENT, seed=0))
+    assert [len(piece) for piece in pieces] == [40, 7, 7, 7, 7, 7, 5]
+    whole = [pieces[0], np.concatenate(pieces[1:])]
+    for name, views in (("pieces", pieces), ("whole", whole)):
+        write_features(model, tmp_path, name, iter(views), (2, 40), np.float32)
+    for kind in ("trunk", "pooled"):
+        of_pieces, of_whole = (np.load(tmp_path / f"{kind}_{name}.npy") for name in ("pieces", "whole"))
+        np.testing.assert_allclose(of_pieces, of_whole, rtol=1e-2, atol=1e-3)  # bfloat16 in batches of another size
+
+
+def test_the_pieces_of_small_images_are_whole_views():
+    images = np.zeros((45_000, 32, 32, 3), np.uint8)
+    assert [view.shape for view in training_views(images, 2, AUGMENT, seed=0)] == [images.shape] * 2
 
 
 def test_the_first_view_is_the_image_itself_and_the_others_differ(images):
