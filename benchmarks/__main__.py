@@ -11,6 +11,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.measuring.machine import describe
+from benchmarks.measuring.table import Table
 from benchmarks.programs.inputs import work_folder
 from benchmarks.programs.plan import SIZES, Plan
 from benchmarks.reporting.page import write_results
@@ -38,7 +40,7 @@ def main(arguments: list[str], project: Path) -> None:
         for program in programs:
             if asked.fresh:
                 for name in PROGRAMS[program]:
-                    (folder / name).unlink(missing_ok=True)
+                    Table(folder / name).remove(machine=describe())
             import_module(f"benchmarks.programs.{program}").run(project, folder, plan)
             write_results(folder)
     except Refusal as fault:
@@ -57,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(PROGRAMS)}; all by default",
     )
     parser.add_argument("--quick", action="store_true", help="a smoke run of minutes, whose figures say nothing")
-    parser.add_argument("--fresh", action="store_true", help="measure again what there is already")
+    parser.add_argument("--fresh", action="store_true", help="measure again what there is of this machine")
     parser.add_argument("--runs", type=int, default=1, help="of each measurement, in turn")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES[:1]), help="pixels a side, 64 by default")
     return parser

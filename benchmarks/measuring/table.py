@@ -18,9 +18,18 @@ class Table:
 
     def has(self, **names: Any) -> bool:
         """Whether a measurement with these names is there."""
-        if not names.keys() <= set(self.rows.columns):
-            return False
-        return bool((self.rows[list(names)] == pd.Series(names)).all(axis=1).any())
+        return bool(self._named(names).any())
+
+    def remove(self, **names: Any) -> None:
+        """Remove the measurements with these names from the file."""
+        found = self._named(names)
+        if not found.any():
+            return
+        self.rows = self.rows[~found]
+        if len(self.rows):
+            self._write(self.rows, first=True)
+        else:
+            self._path.unlink()
 
     def add(self, row: dict[str, Any]) -> None:
         """Append a measurement to the file, under a header if it is the first.
@@ -28,8 +37,18 @@ class Table:
         Raises Refusal when the file has other columns, as one that an older version of the program wrote.
         """
         if len(self.rows) and list(self.rows.columns) != list(row):
-            raise Refusal(f"{self._path} has other columns than this program writes: remove it, or give --fresh")
+            raise Refusal(f"{self._path} has other columns than this program writes: remove it")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         first = not len(self.rows)
-        pd.DataFrame([row]).to_csv(self._path, mode="a", header=first, index=False, lineterminator="\n")
+        self._write(pd.DataFrame([row]), first)
         self.rows = read_table(self._path)
+
+    def _write(self, rows: pd.DataFrame, first: bool) -> None:
+        mode = "w" if first else "a"
+        rows.to_csv(self._path, mode=mode, header=first, index=False, lineterminator="\n")
+
+    def _named(self, names: dict[str, Any]) -> pd.Series:
+        """Of each row, whether it has these names."""
+        if not names.keys() <= set(self.rows.columns):
+            return pd.Series(False, index=self.rows.index)
+        return (self.rows[list(names)] == pd.Series(names)).all(axis=1)

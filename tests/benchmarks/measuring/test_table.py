@@ -16,6 +16,20 @@ def test_a_second_start_finds_what_the_first_one_measured(tmp_path):
     assert (tmp_path / "table.csv").read_text().splitlines()[0] == "machine,run,seconds,ece"
 
 
+def test_removed_measurements_are_made_again_and_the_others_stay(tmp_path):
+    table = Table(tmp_path / "table.csv")
+    for machine in ("a", "b"):
+        table.add({"machine": machine, "seconds": 1.25})
+    table.remove(machine="c")
+    table.remove(machine="a")
+    assert not table.has(machine="a") and table.has(machine="b")
+    assert (tmp_path / "table.csv").read_text() == "machine,seconds\nb,1.25\n"
+    table.remove(machine="b")
+    assert not (tmp_path / "table.csv").exists()
+    table.add({"machine": "a", "seconds": 2.5})
+    assert Table(tmp_path / "table.csv").has(machine="a")
+
+
 def test_rows_with_other_columns_are_not_mixed(tmp_path):
     table = Table(tmp_path / "table.csv")
     table.add({"run": 0, "seconds": 1.5})
