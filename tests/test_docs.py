@@ -386,6 +386,20 @@ def test_the_limits_say_by_how_much_seeds_differ():
     assert 0.02 < spread("corrupted_accuracy").max(axis=None) < 0.025
 
 
+def test_limits_say_of_the_maps_what_their_checks_found():
+    said = page("docs/limits.md")
+    assert "All three kinds beat places chosen at random. Grad-CAM does not clearly beat the image's centre." in said
+    assert "LayerCAM's maps hardly depend on what was learned" in said
+    checks = read_json(ROOT / "metrics/attribution.json")["checks"]
+    failed = {check["check"] for check in checks if not check["passed"]}
+    assert sum("random places" in check["check"] for check in checks) == 3
+    assert failed == {
+        "Grad-CAM marks what the prediction hangs on better than the image's centre",
+        "LayerCAM shows something else for an untrained head",
+        "LayerCAM shows something else for an untrained network",
+    }
+
+
 def test_the_limits_quote_what_was_measured():
     summary = read_json(ROOT / "metrics/summary.json")
     top1 = re.search(r"\| and third .*? \| (\S+) %", page("backbone/README.md")).group(1)

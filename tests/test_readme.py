@@ -71,10 +71,8 @@ def test_no_other_depth_is_more_accurate_than_everything_unfrozen_at_any_size():
 
 def test_its_lead_is_beyond_the_seeds_but_for_clean_images_at_the_smallest_size():
     assert "with 1,000 images, `full` and `layer4` are level on clean images" in README
-    assert (
-        "under corruption at every size, `full` leads the next depth by more than seeds differed where we ran three"
-        in README
-    )
+    assert "Everywhere else `full` leads the next depth." in README
+    assert "Where we ran three seeds, the lead is larger than their spread." in README
     leads = []
     for measure in ("accuracy", "corrupted_accuracy"):
         mean, deviation = by_size(measure), spread(measure)
@@ -85,7 +83,8 @@ def test_its_lead_is_beyond_the_seeds_but_for_clean_images_at_the_smallest_size(
 
 
 def test_pretraining_wins_on_few_images_and_its_lead_shrinks():
-    assert "with 1,000 of them, every depth beats a small network from random weights by more than ten points" in README
+    few = "with 1,000 of them, every depth beats a small network from random weights by more than ten points"
+    assert f"{few} on clean images" in README
     clean = by_size("accuracy")
     assert (clean.loc[1000, list(FINE_TUNED)] - clean.loc[1000, "scratch"] > 0.1).all()
     assert "With 10,000, `full` leads the small network by two to four points on clean images" in README
@@ -97,7 +96,7 @@ def test_pretraining_wins_on_few_images_and_its_lead_shrinks():
 
 
 def test_the_lead_under_corruption_on_one_seed_is_within_what_seeds_changed():
-    assert "There `full` leads the small network by two to three points on corrupted images" in README
+    assert "In the table below, `full` leads the small network by two to three points on corrupted images" in README
     assert "which another seed could take back" in README
     of, noise = metrics("summary"), spread("corrupted_accuracy").loc[10000]
     lead = of["full"]["corrupted_accuracy"] - of["scratch"]["corrupted_accuracy"]
