@@ -2,8 +2,8 @@
 
 Reads models/{variant}.safetensors and data/subset (train.npz, val.npz, test.npz, classes.json), and the pictures in the
 folders of ood.paths. Writes in results/ood/{variant}
-- scores.csv: a row per set of images outside the classes and score, with the number of its images, the AUROC and the
-  share that passes where 95 % of the test images pass;
+- scores.csv: a row per set of images outside the classes and score, with the number of its images, the AUROC, the share
+  that passes where 95 % of the test images pass (fpr95), and the share that passes the threshold below (passed);
 - thresholds.json: of each score that logits alone give, the threshold that 95 % of the half of val that did not select
   the checkpoint reach, and the share of test images below it. The logits are those before temperature scaling.
 Params: mirror, ood.
@@ -42,14 +42,15 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
     reference = train_features, train.labels[drawn], min(block.neighbours, len(drawn))
     features, logits = features_and_logits(model, images)
     inside = all_scores(*reference, features, logits)
+    limits = thresholds(predict(model, calibration.inputs), logits)
     lines: list[dict[str, Any]] = []
     for name, outside in tqdm(sets, f"ood {variant}", disable=None):
         lines += [
             {"variant": variant, "set": name, "images": len(outside), "score": score}
             | {"auroc": auroc(inside[score], values), "fpr95": fpr_at_tpr(inside[score], values)}
+            | {"passed": float((values >= limits[score]["threshold"]).mean()) if score in limits else None}
             for score, values in all_scores(*reference, *features_and_logits(model, outside)).items()
         ]
-    limits = thresholds(predict(model, calibration.inputs), logits)
 
     table = pd.DataFrame(lines)
     with whole_folder(root / "results/ood" / variant) as folder:

@@ -70,7 +70,7 @@ def ood_figure(scores: pd.DataFrame) -> Figure:
             axes.plot([rows[variant, name] for name in names], heights, label=variant, **style)
         axes.axvline(0.5, color=GREY, linestyle=":", linewidth=1.2)
         axes.set_yticks(range(len(names)), [SCORES[name] for name in names])
-        axes.set_title(of.replace("_", " "), fontsize=10)
+        axes.set_title(of.replace("_", " "), fontsize=10, parse_math=False)
         frame(axes)
     panels[0].invert_yaxis()
     for axes in panels[len(sets) :]:

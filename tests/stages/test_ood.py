@@ -66,7 +66,7 @@ def measured(root, mirror=True, **change):
 
 def test_the_table_has_a_row_for_every_set_and_score(root):
     table, _ = measured(root)
-    assert list(table) == ["variant", "set", "images", "score", "auroc", "fpr95"]
+    assert list(table) == ["variant", "set", "images", "score", "auroc", "fpr95", "passed"]
     assert list(zip(table["set"], table["score"], strict=True)) == [(name, score) for name in SETS for score in SCORES]
     assert table.groupby("set")["images"].first().to_dict() == dict.fromkeys(SETS, 16) | {"photos": 5}
     assert set(table["variant"]) == {"fc"}
@@ -101,6 +101,19 @@ def test_auroc_and_fpr95_are_those_of_the_test_images_against_each_set(root, mir
             passing = np.mean(values >= np.sort(inside[score])[1])  # 23 of 24 are the first share above 95 %
             assert found.loc[(name, score), "auroc"] == pytest.approx(expected, abs=2e-3)  # of one pair in 384
             assert found.loc[(name, score), "fpr95"] == pytest.approx(passing, abs=0.05)
+
+
+def test_what_passes_is_what_reaches_the_threshold_of_val(root):
+    table, limits = measured(root)
+    model = load_classifier(root / "models/fc.safetensors", mirror=True)
+    outside = dict(outside_sets(split(root, "test"), CLASSES, parse({"ood": BLOCK}, "ood", Ood), [root / "photos"]))
+    logits, found = predict(model, outside["photos"]), table.set_index(["set", "score"])["passed"]
+    for score in SCORES:
+        if score in FROM_LOGITS:
+            passing = FROM_LOGITS[score](logits) >= limits[score]["threshold"]
+            assert found["photos", score] == pytest.approx(passing.mean())
+        else:
+            assert np.isnan(found["photos", score])
 
 
 def test_thresholds_are_what_95_percent_of_the_second_half_of_val_reach(root):
