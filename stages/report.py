@@ -3,8 +3,8 @@
 Reads results/, data/subset/test.npz and data/corrupted. Writes metrics/ (the summary, its details, the tables),
 plots/report/ (the table behind each diagram as CSV, and figures as PNG), MODEL_CARD.md, which quotes metrics/, the
 parameters and what others published, and report.html; prints the table of the variants.
-Params: freeze; and adapt, adversarial, backbone, calibrate, conformal, corrupt_eval, data, gradcam, mirror, ood and
-train, which are quoted.
+Params: freeze; and adapt, adversarial, backbone, calibrate, conformal, corrupt_eval, data, gradcam, interpolate,
+mirror, ood and train, which are quoted.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ from study.reporting.shift_figures import adaptation_figure, interpolation_figur
 from study.reporting.summary import measured_tables, measurements
 from study.reporting.uncertainty_figures import conformal_figure, ood_figure
 
-MEASURED = ("calibrate", "corrupt_eval", "adapt", "conformal", "ood", "adversarial", "gradcam")
+MEASURED = ("calibrate", "corrupt_eval", "adapt", "interpolate", "conformal", "ood", "adversarial", "gradcam")
 QUOTED = ("data", "backbone", "train", *MEASURED)
 
 

@@ -54,7 +54,7 @@ def robustness(conditions: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Per variant: results on clean images, under corruption on average, and by severity and corruption.
 
     `conditions` is how many count, `scaling_helps` in how many of those the temperature lowers the ECE. `retained` is
-    the corrupted accuracy as a share of the clean one.
+    the corrupted accuracy as a share of the clean one, None if that is zero.
     """
     conditions = conditions.assign(scaling_helps=conditions["ece_after"] < conditions["ece_before"])
     return {str(variant): _of_variant(rows) for variant, rows in conditions.groupby("variant", sort=False)}
@@ -85,7 +85,7 @@ def _of_variant(rows: pd.DataFrame) -> dict[str, Any]:
         "conditions": len(conditions),
         "clean": means(clean),
         "corrupted": corrupted,
-        "retained": corrupted["accuracy"] / accuracy,
+        "retained": corrupted["accuracy"] / accuracy if accuracy else None,
         "scaling_helps": int(conditions["scaling_helps"].sum()),
         "by_severity": {str(severity): means(at) for severity, at in severities},
         "by_corruption": {str(name): {"group": at["group"].iloc[0], **means(at)} for name, at in corruptions},

@@ -30,12 +30,12 @@ def percent(share: float | str, decimals: int = 2) -> str:
 
 
 def share(part: float | str) -> str:
-    """A level or a part of a whole, without decimals.
+    """A level that was asked for, with the decimals that it has.
 
-    >>> share(0.95)
-    '95 %'
+    >>> share(0.95), share(0.995)
+    ('95 %', '99.5 %')
     """
-    return percent(part, decimals=0)
+    return f"{round(100 * float(part), 6):g} %"
 
 
 def fixed(value: float | str) -> str:

@@ -19,8 +19,9 @@ def render_card(
 ) -> str:
     """The card of variant `freeze` in Markdown, under a Hugging Face metadata head.
 
-    params: the blocks data, backbone, train, calibrate, corrupt_eval, adversarial and gradcam. figures: what
-    metrics/*.json hold, and tables: those of metrics/*.csv, both by the name of the file without its ending.
+    params: `mirror`, and the blocks data, backbone, train, calibrate, corrupt_eval, adapt, conformal, ood and
+    adversarial. figures: what metrics/*.json hold, and tables: those of metrics/*.csv, both by the name of the file
+    without its ending.
     published: of study.reporting.published.
     Raises jinja2.UndefinedError when a figure that the card quotes is absent.
     """

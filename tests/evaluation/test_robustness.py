@@ -50,6 +50,10 @@ def test_the_means_are_over_the_conditions_that_count():
     assert fc["by_severity"]["0"] == fc["clean"] == dict(zip(NAMES, (0.8, 0.02, 0.01, 0.01, 0.02), strict=True))
 
 
+def test_nothing_is_retained_of_no_accuracy():
+    assert robustness(FC.assign(accuracy=0.0))["fc"]["retained"] is None
+
+
 def test_the_held_out_corruptions_have_rows_of_their_own():
     ripple = condition("fc", "ripple", 1, 0.4, 0.2, 0.1, 0.01, 0.02, group="held_out")
     table = pd.DataFrame([*ROWS[:5], ripple])

@@ -39,6 +39,7 @@ def inputs(rng):
         return {variant: measured[pattern.format(variant)] for variant in VARIANTS}
 
     tables = {
+        "adaptation": pd.concat(of_variants("adaptation/{}/conditions.csv").values(), ignore_index=True),
         "corruption": pd.concat(of_variants("corruption/{}/conditions.csv").values(), ignore_index=True),
         "adversarial": pd.concat(of_variants("adversarial/{}/accuracy.csv").values(), ignore_index=True),
         "gradcam": measured["gradcam/shown.csv"],
@@ -46,7 +47,7 @@ def inputs(rng):
         "ood": pd.concat(of_variants("ood/{}/scores.csv").values(), ignore_index=True),
         "wrong_labels": measured["label_errors/images.csv"],
     }
-    changes = adapted_changes(pd.concat(of_variants("adaptation/{}/conditions.csv").values(), ignore_index=True))
+    changes = adapted_changes(tables["adaptation"])
     calibration = of_variants("calibration/{}/metrics.json")
     training = {"features": measured["training/features.json"], **of_variants("training/{}/cost.json")}
     of_robustness = robustness(tables["corruption"])
@@ -79,6 +80,28 @@ def inputs(rng):
     }
 
 
+def test_a_share_of_nothing_is_a_dash():
+    """No test image was sure enough to be answered, and none was right without corruption."""
+    content = inputs(np.random.default_rng(0))
+    for of in content["figures"]["conformal"]["fc"]["answers"]:
+        of |= {"threshold": 0.9, "answered": 0.0, "wrong": None}
+    content["figures"]["robustness"]["fc"]["retained"] = None
+    card = render_card(**content)
+    assert "| `fc` | 5 % | 0.00 % | \N{EN DASH} |" in card
+    assert re.search(r"\| `fc` \| [\d.]+ % \| [\d.]+ % \([^)]+\) \| \N{EN DASH} \|", card)
+
+
+def test_levels_are_told_with_the_decimals_they_have_and_batches_as_they_were():
+    content = inputs(np.random.default_rng(0))
+    for of in content["figures"]["conformal"]["fc"]["sets"]:
+        of["target"] = {0.9: 0.975, 0.95: 0.995}[of["target"]]
+    for of in content["figures"]["conformal"]["fc"]["corrupted"]["sets"]:
+        of["target"] = {0.9: 0.975, 0.95: 0.995}[of["target"]]
+    card = render_card(**content)
+    assert "| `fc` | 97.5 % |" in card and "| `fc` | 99.5 % |" in card
+    assert f"{content['tables']['adaptation']['batch_size'].max()} at a time" in card
+
+
 def numbers(text):
     return set(NUMBER.findall(NAMES.sub("", text)))
 
@@ -97,7 +120,7 @@ def told(value):
         value = float(value)
     if not isinstance(value, int | float):
         return set()
-    shown = (setting, str, fixed, percent, signed, points, seconds, lambda share: f"{100 * share:.0f}")
+    shown = (setting, str, fixed, percent, signed, points, seconds, lambda share: f"{100 * share:.4g}")
     return set().union(*(numbers(show(value)) for show in shown), numbers(f"{value / 1e6:.1f}"))
 
 
