@@ -55,6 +55,12 @@ def require_map(layer: Layer, image_size: int, map_size: Callable[[Layer, int], 
         )
 
 
+def deepest_layer(model: Classifier) -> Layer:
+    """The layer of the deepest map that still localises: deeper maps say more about classes."""
+    layers: list[Layer] = [of for of in get_args(Layer) if model.map_size(of, model.image_size) >= SMALLEST_MAP]
+    return layers[-1]
+
+
 def cams(
     model: Classifier, images: np.ndarray, classes: np.ndarray, layer: Layer, batch_size: int = 50
 ) -> dict[Method, np.ndarray]:

@@ -13,6 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from study.attribution.cam import Method, heatmap
+from study.corruption.pixel_values import REFERENCE_SIDE
 from study.evaluation.temperature import tempered_softmax
 from study.networks.inference import predict
 from study.networks.trunk_and_tail import PIXEL_MEAN
@@ -21,7 +22,7 @@ Measure = Literal["deletion", "insertion"]
 Areas = dict[Measure, np.ndarray]  # float64 (N,) in [0, 1], one area per image
 
 STEPS = 16  # equal shares of pixels, each one cell of a 4x4 map
-BLUR = 4.0  # pixels, the standard deviation: leaves only patches of colour of a 32x32 image
+BLUR = 4.0  # pixels of an image of 32x32, the standard deviation: leaves only patches of colour
 
 
 def deletion_insertion(
@@ -68,7 +69,8 @@ def areas_of(
     of a map may be zero, and reading order would favour the top.
     """
     mean = np.round(255 * np.array(PIXEL_MEAN)).astype(np.uint8)
-    blurred = gaussian_filter(images, sigma=(0, BLUR, BLUR, 0))
+    blur = BLUR * images.shape[1] / REFERENCE_SIDE
+    blurred = gaussian_filter(images, sigma=(0, blur, blur, 0))
     hottest_first = np.lexsort((-_flat(ties), -_flat(heat)))
     rank = hottest_first.argsort(axis=1).reshape(heat.shape)  # 0 is the hottest pixel
     return {

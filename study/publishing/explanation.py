@@ -4,15 +4,13 @@ from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from PIL import Image
 
-from study.attribution.cam import SMALLEST_MAP, cams, heatmap
+from study.attribution.cam import cams, deepest_layer, heatmap
 from study.drawing.heatmap_gallery import overlay
 from study.networks.loading import load_classifier
-from study.networks.trunk_and_tail import Layer
 from study.sources.image_files import InputError, read_image, reason
 
 SHOWN_SIDE = 256  # pixels per side of the square shown
@@ -25,11 +23,16 @@ class Explainer:
     def __init__(self, folder: Path, models: Path, metadata: Mapping[str, str]) -> None:
         """models: the folder of checkpoints; metadata: the exported model's, which names its checkpoint.
 
-        Raises InputError when that checkpoint is missing or has changed, or when the folder cannot be created.
+        Raises InputError when the checkpoint is not named, is missing or has changed, or the folder cannot be created.
         """
+        if not {"variant", "checkpoint_sha256"} <= metadata.keys():
+            raise InputError("--explain: the model names no checkpoint; `dvc repro export` makes one that does")
         checkpoint = models / f"{metadata['variant']}.safetensors"
         if not checkpoint.is_file():
-            raise InputError(f"{checkpoint}: no such file; --explain needs it, and `dvc repro export` makes it")
+            raise InputError(
+                f"{checkpoint}: no such file; --explain needs it beside the model: `dvc repro export` makes both, "
+                "`dvc exp apply quickstart` brings those of `make run` into models/"
+            )
         if sha256(checkpoint.read_bytes()).hexdigest() != metadata["checkpoint_sha256"]:
             raise InputError(f"{checkpoint}: not what the model was exported from; `dvc repro export` puts it right")
         try:
@@ -38,9 +41,7 @@ class Explainer:
             raise InputError(f"{folder}: {reason(fault)}") from fault
         self.folder = folder
         self.model = load_classifier(checkpoint, metadata.get("mirror") == "true")
-        # The deepest map that still localises: deeper maps say more about classes.
-        sizes = {layer: self.model.map_size(layer, self.model.image_size) for layer in get_args(Layer)}
-        self.layer = [layer for layer, size in sizes.items() if size >= SMALLEST_MAP][-1]
+        self.layer = deepest_layer(self.model)
         self.written = Counter[str]()
 
     def write(self, stem: str, data: bytes, image: np.ndarray, label: int) -> Path:

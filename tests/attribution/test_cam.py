@@ -5,7 +5,7 @@ import pytest
 import torch
 from captum.attr import LayerActivation, LayerGradCam, LayerGradientXActivation
 
-from study.attribution.cam import GradCam, cams, heatmap, map_size, require_map
+from study.attribution.cam import GradCam, cams, deepest_layer, heatmap, map_size, require_map
 from study.networks.classifier import Classifier, Head
 from study.pipeline.params import Refusal, parse
 
@@ -153,6 +153,12 @@ def test_a_heatmap_is_scaled_to_its_own_maximum():
 def test_a_map_of_four_by_four_is_enough(layer, image_size):
     assert map_size(layer, image_size) == 4
     require_map(layer, image_size)
+
+
+def test_the_deepest_layer_is_the_last_whose_map_is_fine_enough():
+    layers = {32: "layer2", 64: "layer3", 96: "layer3", 128: "layer4"}
+    models = {size: Classifier(Head(hidden=[], dropout=0), ["plane", "bird"], size) for size in layers}
+    assert {size: deepest_layer(model) for size, model in models.items()} == layers
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,18 @@ class Spot(nn.Module):
         return torch.stack([torch.zeros(len(images)), 20 * white - 10], dim=1)
 
 
+class Contrast(nn.Module):
+    """The logit of class 1 grows with the spread of the values: 0 at a spread of 20."""
+
+    def forward(self, images):
+        spread = images.float().flatten(1).std(dim=1)
+        return torch.stack([torch.zeros(len(images)), spread / 5 - 4], dim=1)
+
+
+def grown(images, scale):
+    return images.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
 def sigmoid(logit):
     return 1 / (1 + np.exp(-logit / TEMPERATURE))
 
@@ -64,6 +76,17 @@ def test_inserting_what_counts_early_raises_the_probability_early(ties):
     )
     np.testing.assert_allclose(early, (sigmoid(-10) / 2 + (STEPS - 0.5) * sigmoid(10)) / STEPS, atol=1e-6)
     np.testing.assert_allclose(late, ((STEPS - 0.5) * sigmoid(-10) + sigmoid(10) / 2) / STEPS, atol=1e-6)
+
+
+def test_an_enlarged_image_has_the_areas_of_the_small_one(ties):
+    """It starts from the same patches of colour: the blur grows with the image."""
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    small, large = (
+        areas_of(Contrast(), *enlarged, TEMPERATURE)["insertion"]
+        for scale in (1, 4)
+        for enlarged in [(grown(images, scale), np.ones(3, dtype=np.int64), grown(ties, scale), grown(ties, scale))]
+    )
+    np.testing.assert_allclose(large, small, atol=0.02)
 
 
 def test_the_area_is_that_of_the_class_asked_for(white, ties):

@@ -59,9 +59,15 @@ def test_another_checkpoint_than_the_exported_one_is_refused(metadata, tmp_path)
 
 def test_a_missing_checkpoint_is_named_with_the_way_out(metadata, tmp_path):
     with pytest.raises(
-        InputError, match=r"full\.safetensors: no such file; --explain needs it, and `dvc repro export`"
+        InputError, match=r"full\.safetensors: no such file; --explain needs it beside the model: `dvc repro export`"
     ):
         Explainer(tmp_path, tmp_path / "models", metadata | {"variant": "full"})
+
+
+@pytest.mark.parametrize("missing", ["variant", "checkpoint_sha256"])
+def test_a_model_that_names_no_checkpoint_is_refused(metadata, tmp_path, missing):
+    with pytest.raises(InputError, match=r"the model names no checkpoint; `dvc repro export`"):
+        Explainer(tmp_path, tmp_path / "models", {key: of for key, of in metadata.items() if key != missing})
 
 
 def test_a_folder_that_cannot_be_made_is_named(metadata, tmp_path):
