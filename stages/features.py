@@ -16,7 +16,7 @@ from study.features.augment import Augment
 from study.features.frozen_features import Views, training_views, write_features
 from study.networks.classifier import Head, ImageSize, pretrained
 from study.networks.device import make_deterministic
-from study.pipeline.files import write_json
+from study.pipeline.files import whole_folder, write_json
 from study.pipeline.params import Seed, parse
 from study.pipeline.stage import main
 
@@ -29,15 +29,14 @@ def run(params: dict[str, Any], root: Path) -> None:
     make_deterministic(seed)
     no_head = Head(hidden=[], dropout=0.0)
     model = pretrained(root / "data/backbone/weights.safetensors", no_head, class_names(root), image_size)
-    folder = root / "data/features"
-    folder.mkdir(parents=True, exist_ok=True)
 
     start = time.perf_counter()
     train, _ = load_split(root, "train")
     val, _ = load_split(root, "val")
     drawn = training_views(train, views, augment, seed)
-    write_features(model, folder, "train", drawn, (views, len(train)), np.float16)
-    write_features(model, folder, "val", iter([val]), (1, len(val)), np.float32)
+    with whole_folder(root / "data/features") as folder:
+        write_features(model, folder, "train", drawn, (views, len(train)), np.float16)
+        write_features(model, folder, "val", iter([val]), (1, len(val)), np.float32)
     seconds = time.perf_counter() - start
     write_json(root / "results/training/features.json", {"seconds": seconds})
     print(f"frozen features of {views} views in {seconds:.0f} s")
