@@ -27,7 +27,10 @@ def root(tmp_path, model: Classifier, monkeypatch):
     )
     (root / "MODEL_CARD.md").write_text(card)
     (root / "models").mkdir()
+    (root / "metrics").mkdir()
+    (root / "metrics/summary.json").write_text(json.dumps({"published": {"temperature": 1.25}}))
     metadata = {"classes": json.dumps(model.config["classes"]), "temperature": "1.25", "variant": "full"}
+    metadata["checkpoint_sha256"] = "0" * 64
     (root / "models/model.onnx").write_bytes(to_onnx(model, 1.25, (32, 32), metadata))
     monkeypatch.chdir(root)
     monkeypatch.setattr(sys, "argv", ["hub.py"])
@@ -61,7 +64,9 @@ def test_what_an_earlier_layout_left_goes(root):
     assert not (root / "runs/hub/old.png").exists()
 
 
-@pytest.mark.parametrize("missing", ["MODEL_CARD.md", "models/model.onnx", "plots/gradcam/hits.png"])
+@pytest.mark.parametrize(
+    "missing", ["MODEL_CARD.md", "models/model.onnx", "metrics/summary.json", "plots/gradcam/hits.png"]
+)
 def test_what_is_missing_is_named_in_one_line_and_nothing_is_lost(root, missing):
     hub.main()
     (root / missing).unlink()
@@ -75,6 +80,32 @@ def test_a_folder_with_other_things_in_it_is_left_alone(root, monkeypatch):
     with pytest.raises(SystemExit, match=r"^hub: \. exists and is no earlier layout"):
         hub.main()
     assert (root / "MODEL_CARD.md").exists()
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"config.json": '{"model_type": "bert"}'},
+        {"config.json": '{"id2label": {}, "checkpoint_sha256": ""}', ".git": "a clone from the hub"},
+        {"config.json": "no JSON"},
+    ],
+)
+def test_another_model_s_folder_is_left_alone(root, monkeypatch, tmp_path, there):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for name, text in there.items():
+        (folder / name).write_text(text)
+    monkeypatch.setattr(sys, "argv", ["hub.py", str(folder)])
+    with pytest.raises(SystemExit, match=r"exists and is no earlier layout"):
+        hub.main()
+    assert {path.name: path.read_text() for path in folder.iterdir()} == there
+
+
+def test_a_card_and_a_model_of_different_runs_are_not_published_together(root):
+    (root / "metrics/summary.json").write_text(json.dumps({"published": {"temperature": 1.5}}))
+    with pytest.raises(SystemExit, match=r"^hub: models/model\.onnx is not the model that MODEL_CARD\.md describes"):
+        hub.main()
+    assert not (root / "runs").exists()
 
 
 def test_another_model_is_refused_in_one_line_and_nothing_is_lost(root):
