@@ -11,11 +11,11 @@ import argparse
 import signal
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from study.attribution.cam import SMALLEST_MAP, cams, heatmap
+from study.attribution.cam import cams, deepest_layer, heatmap
 from study.conformal.prediction_sets import lac_scores
 from study.corruption.catalogue import CORRUPTIONS, SEVERITIES, corrupt
 from study.corruption.pixel_values import REFERENCE_SIDE
@@ -89,11 +89,9 @@ def load_networks(root: Path) -> tuple[dict[str, Network], int]:
             least_energy = read_json(root / f"results/ood/{variant}/thresholds.json")["energy"]["threshold"]
         except FileNotFoundError:
             continue
-        # The deepest map that still localises, as in `inference.py --explain`.
-        layer = [of for of in get_args(Layer) if model.map_size(of, model.image_size) >= SMALLEST_MAP][-1]
         widest = max((of for of in sets if of["score"] == "lac"), key=lambda of: of["target"])
         threshold = np.inf if widest["threshold"] is None else widest["threshold"]  # None: every class
-        networks[variant] = Network(model, layer, temperature, widest["target"], threshold, least_energy)
+        networks[variant] = Network(model, deepest_layer(model), temperature, widest["target"], threshold, least_energy)
     if not networks:
         raise Refusal(
             f"no trained variant with its calibration in {root / 'models'} and {root / 'results'}: `dvc repro` makes "
@@ -147,13 +145,19 @@ def classify(
 def page(networks: dict[str, Network], side: int) -> "Blocks":
     """The page and its endpoint. Any change of an input asks anew; there is one answer at a time."""
     import gradio as gr
+    from gradio.utils import get_upload_folder
+
+    uploads = Path(get_upload_folder()).resolve()
 
     def respond(picture: dict[str, Any] | None, variant: str, corruption: str, severity: int) -> tuple[Any, ...]:
         """What a variant says of a picture, corrupted at a severity of 1 to 5."""
         if picture is None:
             return None, None, None, "", CHOOSE
+        path = Path(picture.get("path") or "").resolve()
+        if not path.is_relative_to(uploads):  # gradio checks this only of a request that says it is a file's
+            raise gr.Error("upload the picture first", print_exception=False)
         try:
-            found = classify(networks, side, Path(picture["path"]), variant, corruption, severity)
+            found = classify(networks, side, path, variant, corruption, severity)
         except InputError as fault:
             raise gr.Error(str(fault), print_exception=False) from fault
         return found.image, found.cam, found.probabilities, ", ".join(found.classes) or EMPTY, found.note

@@ -279,11 +279,19 @@ def test_gradio_s_client_is_told_what_is_wrong_in_one_line(client, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_of_this_machine_that_was_not_uploaded_is_not_read(address):
-    inputs = [{"path": str(CAT), "meta": {"_type": "gradio.FileData"}}, "fc", "none", 3]
-    asked = requests.post(f"{address}gradio_api/call/classify", json={"data": inputs}).json()
-    answer = requests.get(f"{address}gradio_api/call/classify/{asked['event_id']}").text
-    assert answer.startswith("event: error\n")
+@pytest.mark.parametrize(
+    "picture",
+    [{"path": str(CAT), "meta": {"_type": "gradio.FileData"}}, {"path": str(CAT)}, {"url": "data:image/png;base64,"}],
+)
+def test_a_file_of_this_machine_that_was_not_uploaded_is_not_read(address, picture):
+    def asked(picture):
+        call = requests.post(f"{address}gradio_api/call/classify", json={"data": [picture, "fc", "none", 3]}).json()
+        return requests.get(f"{address}gradio_api/call/classify/{call['event_id']}").text
+
+    with CAT.open("rb") as file:
+        (uploaded,) = requests.post(f"{address}gradio_api/upload", files={"files": file}).json()
+    assert asked({"path": uploaded}).startswith("event: complete\n")
+    assert asked(picture).startswith("event: error\n")
 
 
 @pytest.mark.slow
