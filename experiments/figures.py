@@ -73,7 +73,7 @@ def augmix_figure(table: pd.DataFrame) -> Figure:
     titles = ("accuracy", "accuracy under corruption", "ECE under corruption")
     for axes, column, title in zip(panels, columns, titles, strict=True):
         for line, variant in enumerate(variants):
-            plain, augmix = (means.loc[(setting, variant), column] for setting in ("plain", "augmix"))
+            plain, augmix = (means[column].get((setting, variant), float("nan")) for setting in ("plain", "augmix"))
             axes.plot([plain, augmix], [line, line], color=GREY, linewidth=1.5, zorder=1)
             axes.plot(plain, line, color=COLOURS[line], markersize=7, **HOLLOW)
             axes.plot(augmix, line, color=COLOURS[line], markersize=7, marker="o")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
+import yaml
 from dvc.api import DVCFileSystem
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
@@ -21,7 +22,7 @@ from experiments.seeds_table import seeds_table
 from experiments.studies import Experiment, Settings, Study
 from experiments.systems_table import systems_table
 from study.pipeline.files import read_table, write_table
-from study.pipeline.params import Refusal, read_params
+from study.pipeline.params import Refusal, Yaml12Loader, read_params
 from study.pipeline.stage import Ended
 from study.pipeline.variants import FINE_TUNED
 from study.reporting.figures import save_png
@@ -242,14 +243,17 @@ def measured(root: Path, commit: str, variants: Sequence[str]) -> list[dict[str,
 def committed_rows(root: Path, study: Study) -> list[dict[str, Any]]:
     """A row per variant, of what the committed study measured under the corruptions that `study` has."""
 
+    files = DVCFileSystem(str(root), rev="HEAD")  # an experiment leaves its own in the working tree
+
     def read_json(name: str) -> Any:
-        return json.loads((root / f"metrics/{name}.json").read_text(encoding="utf-8"))
+        return json.loads(files.read_text(f"metrics/{name}.json"))
 
     calibration = {variant: read_json("calibration")[variant] for variant in study.variants}
-    corruption = read_table(root / "metrics/corruption.csv")
+    with files.open("metrics/corruption.csv", mode="r", encoding="utf-8") as file:
+        corruption = read_table(file)
     names = study.shared.get("corrupt_eval.corruptions", corruption["corruption"].unique())
     kept = corruption["corruption"].isin(names) & corruption["variant"].isin(study.variants)
-    images = read_params(root / "params.yaml")["data"]["train"]
+    images = yaml.load(files.read_text("params.yaml"), Yaml12Loader)["data"]["train"]
     facts = {"setting": study.committed, "seed": 0, "train_images": images}
     return [facts | row for row in measured_rows(calibration, corruption[kept], read_json("training"))]
 

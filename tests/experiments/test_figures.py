@@ -66,6 +66,13 @@ def test_each_variant_goes_from_its_figures_without_augmix_to_those_with_it():
         assert [tuple(of) for of in found] == [pytest.approx(of) for of in ends]
 
 
+def test_a_setting_that_failed_leaves_its_marks_out():
+    rows = [row("augmix", 1000, 0.6, "fc") | {"corrupted_ece_after": 0.1}]
+    for axes in augmix_figure(pd.DataFrame(rows)).axes:
+        drawn = [line for line in axes.lines if line.get_marker() != "None" and pd.notna(line.get_xdata()).all()]
+        assert len(drawn) == 1
+
+
 def test_each_variant_has_a_curve_of_means_over_the_training_images_it_was_given():
     rows = [
         row("1k", 1000, 0.6, "fc"),

@@ -201,6 +201,9 @@ def test_the_committed_study_is_a_setting_that_is_read_from_metrics_and_not_run(
     write_json(project / "metrics/calibration.json", calibration)
     write_json(project / "metrics/training.json", {"features": {"seconds": 20.0}, "full": {"train_seconds": 300.0}})
     write_table(project / "metrics/corruption.csv", pd.DataFrame(conditions))
+    call(project, "git", "add", "metrics")
+    call(project, "git", "commit", "-qm", "A run")
+    write_json(project / "metrics/calibration.json", {})  # what an experiment leaves in the working tree
     study = Study(("full",), {"corrupt_eval.corruptions": ["fog"]}, {}, committed="all")
     assert run_study(project, "data_size", study) == []
     assert trained(project) == []
