@@ -10,6 +10,7 @@ Needs numpy, onnxruntime and Pillow; --explain also needs all of requirements.tx
 
 import argparse
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -67,7 +68,7 @@ class Model(NamedTuple):
 
 def load_model(path: Path) -> Model:
     """Raises InputError when the file is missing or is not what the export stage writes."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path's, False where it may not look
         raise InputError(f"{path}: no such file; `dvc repro export` makes it")
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -81,13 +82,16 @@ def load_model(path: Path) -> Model:
 def sources(name: str) -> list[str]:
     """What a name on the command line stands for: itself, or the pictures in the folder of that name.
 
-    Raises InputError when there are none in it, or the name is empty.
+    Raises InputError when there are none in it, it cannot be read, or the name is empty.
     """
     if not name:
         raise InputError("an empty path; the current folder is .")
-    if name == STDIN or not Path(name).is_dir():
+    if name == STDIN or not os.path.isdir(name):  # unlike Path's, False where it may not look: `read` says why
         return [name]
-    return [str(path) for path in find_pictures(Path(name))]
+    try:
+        return [str(path) for path in find_pictures(Path(name))]
+    except OSError as fault:
+        raise InputError(reason(fault)) from fault
 
 
 def read(name: str) -> bytes:

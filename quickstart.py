@@ -6,6 +6,7 @@ with its uncommitted changes: the working tree keeps the committed study. Result
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -88,6 +89,7 @@ def copy_results(root: Path) -> Path:
     (ref,) = (ref for ref in refs if ref.endswith(f"/{NAME}"))
     archive = subprocess.check_output(["git", "archive", ref, "metrics", "plots", "MODEL_CARD.md", "report.html"])
     folder = root / "runs" / NAME
+    shutil.rmtree(folder, ignore_errors=True)  # files of an earlier run, of another dataset perhaps
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later have it
         files.extractall(folder)

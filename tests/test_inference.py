@@ -301,6 +301,17 @@ def test_what_cannot_be_read_gets_one_line_and_the_rest_is_answered(classify, ph
     assert why in line
 
 
+def test_a_name_that_no_file_can_have_gets_one_line(classify, photo):
+    """Pathlib raises where the system refuses to look, as it does for a long name or in a folder of someone else's."""
+    long = "x" * 5000
+    status, out, err = classify("--image", long, photo)
+    assert (status, out.splitlines()[0]) == (1, str(photo))
+    assert err == f"inference.py: {long}: File name too long\n"
+    status, out, err = classify("--image", photo, "--model", long)
+    assert (status, out) == (1, "")
+    assert err == f"inference.py: {long}: no such file; `dvc repro export` makes it\n"
+
+
 def test_a_missing_file_gets_one_line(classify, photo, tmp_path):
     status, out, err = classify("--image", tmp_path / "missing.png", photo)
     assert (status, out.splitlines()[0]) == (1, str(photo))

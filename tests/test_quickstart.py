@@ -73,6 +73,10 @@ def test_results_are_copied_out_of_the_experiment(monkeypatch, tmp_path):
     git("update-ref", "refs/exps/ab/cdef/quickstart", "HEAD")
     git("update-ref", "refs/exps/ab/cdef/another", "HEAD")
 
+    left = tmp_path / "runs/quickstart/plots/of_an_earlier_run.png"
+    left.parent.mkdir(parents=True)
+    left.write_text("of another dataset")
+
     folder = tmp_path / quickstart.copy_results(tmp_path)
     copied = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert copied == {"metrics/summary.json", "plots/a.csv", "MODEL_CARD.md", "report.html", "model.onnx"}
