@@ -28,7 +28,7 @@ class Study(NamedTuple):
     judged_on: Literal["val", "test"] = "test"  # val where settings of the committed study are chosen by it
     cpus: int = 2  # that an experiment takes on a Ray cluster; its stages have so many threads
     gpus: int = 0
-    committed: str | None = None  # one setting more: the committed study, read from metrics/ and not run again
+    committed: str | None = None  # one setting more: the committed study, read from git and not run again
 
     def variants_of(self, setting: str) -> tuple[str, ...]:
         return self.own.get(setting, self.variants)

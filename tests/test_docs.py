@@ -14,6 +14,7 @@ import yaml
 
 import quickstart
 from experiments.runner import changed
+from experiments.studies import STUDIES
 from stages import check_params
 from study.pipeline.files import read_json
 from study.pipeline.params import Yaml12Loader, read_params
@@ -384,6 +385,18 @@ def test_the_limits_say_by_how_much_seeds_differ():
     assert said in page("docs/limits.md")
     assert 0.005 < spread("accuracy").max(axis=None) <= 0.01
     assert 0.02 < spread("corrupted_accuracy").max(axis=None) < 0.025
+
+
+def test_the_epochs_for_few_pictures_are_those_of_the_study_of_1000_images():
+    _, changes = STUDIES["data_size"].settings["1k"]
+    params = read_params(ROOT / "params.yaml")
+    more = {
+        f"-S {key}={value}"
+        for key, value in changes.items()
+        if key.endswith(".epochs") and changed(params, {key: value}) != params
+    }
+    (line,) = (line for line in page("docs/your-pictures.md").splitlines() if "Few pictures need more epochs" in line)
+    assert set(re.findall(r"-S [\w.]+=\d+", line)) == more
 
 
 def test_limits_say_of_the_maps_what_their_checks_found():
