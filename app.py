@@ -154,7 +154,7 @@ def page(networks: dict[str, Network], side: int) -> "Blocks":
         if picture is None:
             return None, None, None, "", CHOOSE
         path = Path(picture.get("path") or "").resolve()
-        if not path.is_relative_to(uploads):  # gradio checks this only of a request that says it is a file's
+        if not path.is_relative_to(uploads):  # Gradio checks it only where a request marks the path as a file
             raise gr.Error("upload the picture first", print_exception=False)
         try:
             found = classify(networks, side, path, variant, corruption, severity)

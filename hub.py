@@ -42,7 +42,8 @@ def is_layout(folder: Path) -> bool:
         written = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return {"id2label", "checkpoint_sha256"} <= set(written) and not (folder / ".git").exists()
+    ours = isinstance(written, dict) and {"id2label", "checkpoint_sha256"} <= written.keys()
+    return ours and not (folder / ".git").exists()
 
 
 def lay_out(root: Path, folder: Path) -> None:

@@ -6,7 +6,6 @@ with its uncommitted changes: the working tree keeps the committed study. Result
 
 import io
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,7 +14,7 @@ from pathlib import Path
 from dvc.api import DVCFileSystem
 
 from experiments.environment import experiment_environment
-from study.pipeline.files import read_json
+from study.pipeline.files import read_json, whole_folder
 from study.reporting.results_table import plain_table
 from study.sources import cifar10
 
@@ -89,11 +88,10 @@ def copy_results(root: Path) -> Path:
     (ref,) = (ref for ref in refs if ref.endswith(f"/{NAME}"))
     archive = subprocess.check_output(["git", "archive", ref, "metrics", "plots", "MODEL_CARD.md", "report.html"])
     folder = root / "runs" / NAME
-    shutil.rmtree(folder, ignore_errors=True)  # files of an earlier run, of another dataset perhaps
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+    with whole_folder(folder) as part, tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later have it
-        files.extractall(folder)
-    DVCFileSystem(str(root), rev=ref).get_file("models/model.onnx", str(folder / "model.onnx"))
+        files.extractall(part)
+        DVCFileSystem(str(root), rev=ref).get_file("models/model.onnx", str(part / "model.onnx"))
     return folder.relative_to(root)
 
 

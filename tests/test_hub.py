@@ -88,6 +88,7 @@ def test_a_folder_with_other_things_in_it_is_left_alone(root, monkeypatch):
         {"config.json": '{"model_type": "bert"}'},
         {"config.json": '{"id2label": {}, "checkpoint_sha256": ""}', ".git": "a clone from the hub"},
         {"config.json": "no JSON"},
+        {"config.json": "[{}]"},
     ],
 )
 def test_another_model_s_folder_is_left_alone(root, monkeypatch, tmp_path, there):

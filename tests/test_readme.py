@@ -96,7 +96,7 @@ def test_pretraining_wins_on_few_images_and_its_lead_shrinks():
 
 
 def test_the_lead_under_corruption_on_one_seed_is_within_what_seeds_changed():
-    assert "In the table below, `full` leads the small network by two to three points on corrupted images" in README
+    assert "With all 45,000, `full` leads the small network by two to three points on corrupted images" in README
     assert "which another seed could take back" in README
     of, noise = metrics("summary"), spread("corrupted_accuracy").loc[10000]
     lead = of["full"]["corrupted_accuracy"] - of["scratch"]["corrupted_accuracy"]

@@ -22,14 +22,11 @@ class Table:
 
     def remove(self, **names: Any) -> None:
         """Remove the measurements with these names from the file."""
-        found = self._named(names)
-        if not found.any():
-            return
-        self.rows = self.rows[~found]
+        self.rows = self.rows[~self._named(names)]
         if len(self.rows):
-            self._write(self.rows, first=True)
+            self.rows.to_csv(self._path, index=False, lineterminator="\n")
         else:
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)
 
     def add(self, row: dict[str, Any]) -> None:
         """Append a measurement to the file, under a header if it is the first.
@@ -40,12 +37,8 @@ class Table:
             raise Refusal(f"{self._path} has other columns than this program writes: remove it")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         first = not len(self.rows)
-        self._write(pd.DataFrame([row]), first)
+        pd.DataFrame([row]).to_csv(self._path, mode="a", header=first, index=False, lineterminator="\n")
         self.rows = read_table(self._path)
-
-    def _write(self, rows: pd.DataFrame, first: bool) -> None:
-        mode = "w" if first else "a"
-        rows.to_csv(self._path, mode=mode, header=first, index=False, lineterminator="\n")
 
     def _named(self, names: dict[str, Any]) -> pd.Series:
         """Of each row, whether it has these names."""

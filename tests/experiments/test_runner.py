@@ -190,7 +190,7 @@ def test_the_systems_are_also_told_in_a_table_with_the_command_of_each(project):
     assert "| `full` | everything | 93 to 95 %" in text and "| 70.00 % (60.00 to 80.00) |" in text
 
 
-def test_the_committed_study_is_a_setting_that_is_read_from_metrics_and_not_run(project):
+def test_the_committed_study_is_a_setting_that_is_read_from_git_and_not_run(project):
     scores = {"accuracy": 0.9, "ece": 0.03, "nll": 1.0, "brier": 1.0, "macro_f1": 0.5, "null": {"ece": {"upper": 0.02}}}
     interval = {"accuracy": {"low": 0.88, "high": 0.92}}
     calibration = {"full": {"temperature": 1.5, "before": scores, "after": scores, "intervals": interval}}
