@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.measuring.machine import describe
 from benchmarks.measuring.table import Table
 from benchmarks.programs.inputs import work_folder
-from benchmarks.programs.plan import SIZES, Plan
+from benchmarks.programs.plan import SIZE, Plan
 from benchmarks.reporting.page import write_results
 from study.pipeline.params import Refusal
 
@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a smoke run of minutes, whose figures say nothing")
     parser.add_argument("--fresh", action="store_true", help="measure again what there is of this machine")
     parser.add_argument("--runs", type=int, default=1, help="of each measurement, in turn")
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES[:1]), help="pixels a side, 64 by default")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[SIZE], help=f"pixels a side, {SIZE} by default")
     return parser
 
 

@@ -55,6 +55,7 @@ def measure(table: Table, project: Path, quick: bool, place: dict[str, Any], par
     prepare_images(project, root, quick, images)
     params = parameters(project, quick, image_size, seed=0)
     params["train"]["common"]["views"] = 1
+    params["train"]["full"]["first_image_size"] = None
     for recipe in (params["train"]["common"]["probe"], params["train"]["layer4"], params["train"]["full"]):
         recipe["epochs"] = 1
     for part in PARTS:  # the others need the features, whether or not those are in the table

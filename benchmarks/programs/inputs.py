@@ -17,7 +17,7 @@ from study.sources.stratified_draw import Data, draw
 
 BACKBONE = "resnet18"
 WEIGHTS = "tinyimagenet"  # the bundled ones
-SPLITS = {"cifar10": (10_000, 4_000, 10_000), "digits": (160, 100, 100)}  # train, val, test
+SPLITS = {"cifar10": (5_000, 4_000, 10_000), "digits": (160, 100, 100)}  # train, val, test
 QUICK_EPOCHS = {"fc": 2, "layer4": 1, "full": 1}
 
 
@@ -49,11 +49,12 @@ def write_root(project: Path, root: Path, splits: dict[str, Split], classes: lis
 
 
 def parameters(project: Path, quick: bool, image_size: int, seed: int) -> dict[str, Any]:
-    """The project's own, at this resolution in every epoch and this seed; hardly any epochs for a quick run."""
+    """The project's own, at this resolution and this seed; hardly any epochs for a quick run."""
     params = json.loads(json.dumps(read_params(project / "params.yaml")))
     train = params["train"]
     train["common"] |= {"image_size": image_size, "seed": seed}
-    train["full"]["first_image_size"] = None  # the alternatives train at one resolution
+    if image_size <= train["full"]["first_image_size"]:
+        train["full"]["first_image_size"] = None
     if quick:
         params["mirror"] = False  # a digit's mirror image is no digit
         train["common"]["views"] = 2

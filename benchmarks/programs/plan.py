@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-SIZES = (64, 128)  # pixels a side that the study's table has
+SIZE = 96  # pixels a side, as the study
 
 
 class Plan(NamedTuple):
@@ -10,4 +10,4 @@ class Plan(NamedTuple):
 
     quick: bool = False  # seconds of smoke on scikit-learn's digits, whose figures say nothing
     runs: int = 1  # of each measurement, in turn
-    sizes: tuple[int, ...] = SIZES[:1]  # pixels a side, of `training` and `utilisation`
+    sizes: tuple[int, ...] = (SIZE,)  # pixels a side, of `training` and `utilisation`

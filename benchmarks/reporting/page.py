@@ -28,7 +28,7 @@ TITLE = """# Benchmarks
 """
 TRAINING = f"""## Training at equal accuracy
 
-10,000 images of CIFAR-10, the bundled ResNet-18, the same split and threads for all; each contender with the recipe of
+5,000 images of CIFAR-10, the bundled ResNet-18, the same split and threads for all; each contender with the recipe of
 its documentation, which its module cites, but for the number of epochs: {COUNTS}
 (behind the one of the head that fastai and Lightning begin with), so that they end about where ours does. Theirs
 compute in float32, as documented; ours in bfloat16 where the machine multiplies it natively.
@@ -41,7 +41,7 @@ which the speed of a shared machine can change.
 """
 LIMITS = """## What holds the ratios
 
-Seconds of each one's last epoch, and of 10,000 images that train everything as fast as matrices multiply, in the
+Seconds of each one's last epoch, and of 5,000 images that train everything as fast as matrices multiply, in the
 precision of ours, which code goes beyond only by computing less than the formulas count. Cached features leave little
 of an epoch of `fc` and `layer4`; where everything learns, what is left is mostly to need fewer epochs.
 """
