@@ -17,7 +17,7 @@ from study.sources.stratified_draw import Data, draw
 
 BACKBONE = "resnet18"
 WEIGHTS = "tinyimagenet"  # the bundled ones
-SPLITS = {"cifar10": (5_000, 4_000, 10_000), "digits": (160, 100, 100)}  # train, val, test
+SPLITS = {"cifar10": (5_000, 2_500, 10_000), "digits": (160, 100, 100)}  # train, val, test
 QUICK_EPOCHS = {"fc": 2, "layer4": 1, "full": 1}
 
 
@@ -53,7 +53,7 @@ def parameters(project: Path, quick: bool, image_size: int, seed: int) -> dict[s
     params = json.loads(json.dumps(read_params(project / "params.yaml")))
     train = params["train"]
     train["common"] |= {"image_size": image_size, "seed": seed}
-    if image_size <= train["full"]["first_image_size"]:
+    if (train["full"]["first_image_size"] or 0) >= image_size:
         train["full"]["first_image_size"] = None
     if quick:
         params["mirror"] = False  # a digit's mirror image is no digit

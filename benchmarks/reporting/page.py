@@ -31,7 +31,8 @@ TRAINING = f"""## Training at equal accuracy
 5,000 images of CIFAR-10, the bundled ResNet-18, the same split and threads for all; each contender with the recipe of
 its documentation, which its module cites, but for the number of epochs: {COUNTS}
 (behind the one of the head that fastai and Lightning begin with), so that they end about where ours does. Theirs
-compute in float32, as documented; ours in bfloat16 where the machine multiplies it natively.
+compute in float32, as documented; ours in bfloat16 where the machine multiplies it natively. Ours is the recipe
+of params.yaml.
 
 `reached at` is the accuracy on validation images of whichever of the two ends lower, and the seconds are those until
 then, linearly between epochs. The clock starts when the libraries are imported and stands still while a model is

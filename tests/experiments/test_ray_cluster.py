@@ -74,11 +74,12 @@ def nodes(shared):
     options = ["--block", "--disable-usage-stats", "--node-ip-address", "127.0.0.1", "--num-cpus"]
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # short: sockets
         head = ["--head", "--port", address.split(":")[1], "--temp-dir", folder, "--include-dashboard", "false"]
-        processes = [start("ray", "start", *head, *options, "0")]
+        clones = os.environ | {"TMPDIR": folder}  # those of killed workers would stay
+        processes = [start(clones, "ray", "start", *head, *options, "0")]
         try:
             wait_for(address, processors=0)
             for number in (1, 2):  # one after another: two that start at once take the same ports
-                processes.append(start("ray", "start", "--address", address, *options, "1"))
+                processes.append(start(clones, "ray", "start", "--address", address, *options, "1"))
                 wait_for(address, processors=number)
             signal.alarm(2 * PATIENCE)  # ends the process of a test that hangs
             yield address, processes[1:]
@@ -96,8 +97,10 @@ def wait_for(address, processors):
         assert time.monotonic() < deadline
 
 
-def start(*command):
-    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start(environment, *command):
+    return subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def kill(process):
