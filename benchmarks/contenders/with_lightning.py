@@ -3,11 +3,13 @@
 https://lightning.ai/docs/pytorch/stable/advanced/finetuning.html: a frozen feature extractor in evaluation mode and
 without gradients under a linear classifier, Adam at 1e-3; and `BackboneFinetuning`
 (https://lightning.ai/docs/pytorch/stable/api/lightning.pytorch.callbacks.BackboneFinetuning.html), which trains the
-classifier for one epoch and then unfreezes the backbone, at a tenth of the rate. The model of the last epoch is kept.
+classifier for one epoch and then unfreezes the backbone, at a tenth of the rate, which doubles with every epoch up to
+the whole rate. Later epochs can be worse, so the best one is kept.
 """
 
 import logging
 import warnings
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,16 @@ class Transfer(LightningModule):
         return torch.optim.Adam([parameter for parameter in self.parameters() if parameter.requires_grad], lr=LR)
 
 
-class EpochEnd(Callback):
+class BestEpoch(Callback):
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
+        self.accuracy = 0.0
+        self.state: dict[str, Tensor] = {}
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        self._judge.epoch(module)
+        accuracy = self._judge.epoch(module)
+        if accuracy > self.accuracy:
+            self.accuracy, self.state = accuracy, deepcopy(module.state_dict())
 
 
 def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcome:
@@ -63,12 +69,13 @@ def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcom
     torch.manual_seed(seed)
     clock = Clock()
     judge = Judge(root, image_size, clock)
+    best = BestEpoch(judge)
     unfreezing = [] if depth == "fc" else [BackboneFinetuning(unfreeze_backbone_at_epoch=1)]
     trainer = Trainer(
         accelerator="gpu" if device().type == "cuda" else "cpu",
         devices=1,
         max_epochs=epochs + len(unfreezing),
-        callbacks=[*unfreezing, EpochEnd(judge)],
+        callbacks=[*unfreezing, best],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -76,4 +83,5 @@ def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcom
     )
     model = Transfer(resnet18(root), depth)
     trainer.fit(model, training_loader(root, image_size))
-    return judge.outcome(model.to(device()), clock.curve[-1][1])
+    model.load_state_dict(best.state)
+    return judge.outcome(model.to(device()), best.accuracy)
