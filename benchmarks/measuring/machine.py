@@ -1,6 +1,7 @@
 """What the measurements were made on: it stands in every row, so that no machine takes another's for its own."""
 
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,12 +12,28 @@ from study.training.outputs import hardware
 def describe() -> str:
     """Processor and threads, memory, precision, versions, on one line."""
     precision = "bfloat16" if has_native_bf16() else "no native bfloat16"
-    return f"{hardware()}, {_memory()}, {precision}; torch {version('torch')}, Python {platform.python_version()}"
+    parts = [hardware(), *generation(_read("/proc/cpuinfo")), *_memory(), precision]
+    return f"{', '.join(parts)}; torch {version('torch')}, Python {platform.python_version()}"
 
 
-def _memory() -> str:
+def generation(cpuinfo: str) -> list[str]:
+    """What tells apart processors that share a name, as those of a cloud do. [] where the text does not say.
+
+    >>> generation("processor : 0\\ncpu family : 26\\nmodel : 2\\nmodel name : AMD EPYC")
+    ['family 26 model 2']
+    """
+    found = re.findall(r"^(?:cpu family|model)\s*: (\d+)$", cpuinfo, re.MULTILINE)
+    return [f"family {found[0]} model {found[1]}"] if len(found) > 1 else []
+
+
+def _memory() -> list[str]:
+    found = re.match(r"MemTotal:\s*(\d+)", _read("/proc/meminfo"))
+    return [f"{int(found[1]) / 2**20:.0f} GiB"] if found else []
+
+
+def _read(path: str) -> str:
+    """Nothing where there is no such file: only Linux has them."""
     try:
-        total = Path("/proc/meminfo").read_text().splitlines()[0].split()[1]
-    except OSError:  # only Linux has the file
-        return "memory unknown"
-    return f"{int(total) / 2**20:.0f} GiB"
+        return Path(path).read_text()
+    except OSError:
+        return ""
