@@ -44,7 +44,8 @@ LIMITS = """## What holds the ratios
 
 Seconds of each one's last epoch, and of 5,000 images that train everything as fast as matrices multiply, in the
 precision of ours, which code goes beyond only by computing less than the formulas count. Cached features leave little
-of an epoch of `fc` and `layer4`; where everything learns, what is left is mostly to need fewer epochs.
+of an epoch of `fc` and `layer4`. Where everything learns, a ratio is decided by the distance to this limit and by the
+number of epochs.
 """
 UTILISATION = """## How close to the machine's limit
 
