@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.measuring.table import Table
+from benchmarks.programs.inputs import SPLITS
 from benchmarks.programs.training import EPOCHS
 from benchmarks.reporting.growth_figure import growth_figure
 from benchmarks.reporting.tables import (
@@ -21,6 +22,7 @@ from benchmarks.reporting.tables import (
 from benchmarks.reporting.training_figure import training_figure
 from study.reporting.figures import save_png
 
+IMAGES = SPLITS["cifar10"][0]
 COUNTS = ", ".join(f"{count} of `{depth}`" for depth, count in EPOCHS.items())
 TITLE = """# Benchmarks
 
@@ -28,8 +30,8 @@ TITLE = """# Benchmarks
 """
 TRAINING = f"""## Training at equal accuracy
 
-5,000 images of CIFAR-10, the bundled ResNet-18, the same split and threads for all; each contender with the recipe of
-its documentation, which its module cites, but for the number of epochs: {COUNTS}
+{IMAGES:,} images of CIFAR-10, the bundled ResNet-18, the same split and threads for all; each contender with the
+recipe of its documentation, which its module cites, but for the number of epochs: {COUNTS}
 (behind the one of the head that fastai and Lightning begin with), so that they end about where ours does. Theirs
 compute in float32, as documented; ours in bfloat16 where the machine multiplies it natively. Ours is the recipe
 of params.yaml.
@@ -40,9 +42,9 @@ judged, for all alike. Ours counts the frozen features of all views; `cached` le
 training on. ECE on the test images: as trained / after temperature scaling. The rows follow one another over hours, in
 which the speed of a shared machine can change.
 """
-LIMITS = """## What holds the ratios
+LIMITS = f"""## What holds the ratios
 
-Seconds of each one's last epoch, and of 5,000 images that train everything as fast as matrices multiply, in the
+Seconds of each one's last epoch, and of {IMAGES:,} images that train everything as fast as matrices multiply, in the
 precision of ours, which code goes beyond only by computing less than the formulas count. Cached features leave little
 of an epoch of `fc` and `layer4`. Where everything learns, a ratio is decided by the distance to this limit and by the
 number of epochs.

@@ -33,7 +33,7 @@ def test_an_epoch_is_told_beside_one_at_the_limit():
     gflop, rate = 2.0, 100.0
     machine = {"image_size": 64, "gemm_float32": 1.0, "gemm_bfloat16": rate, "forward_gflop": gflop}
     ours, tutorial, *others = epoch_table(ROWS, pd.DataFrame([machine])).splitlines()[2:]
-    at_the_limit = 10_000 * 3 * gflop / rate
+    at_the_limit = 5_000 * 3 * gflop / rate
     assert ours == f"| 64 px | ours | 2.00 s | {at_the_limit:.2f} s |"
     assert tutorial == f"| 64 px | PyTorch's tutorial | 100.00 s | {at_the_limit:.2f} s |"
     assert all(row.endswith(f"|  | {at_the_limit:.2f} s |") for row in others)
