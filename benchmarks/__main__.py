@@ -14,9 +14,9 @@ from pathlib import Path
 from benchmarks.measuring.machine import describe
 from benchmarks.measuring.table import Table
 from benchmarks.programs.inputs import work_folder
-from benchmarks.programs.plan import SIZE, Plan
+from benchmarks.programs.plan import Plan
 from benchmarks.reporting.page import write_results
-from study.pipeline.params import Refusal
+from study.pipeline.params import Refusal, read_params
 
 PROGRAMS = {  # what each writes
     "serving": ("serving.csv", "serving_quality.csv"),
@@ -33,10 +33,11 @@ def main(arguments: list[str], project: Path) -> None:
     if unknown := set(programs) - set(PROGRAMS):
         sys.exit(f"benchmarks: there is no program {', '.join(sorted(unknown))}: there are {', '.join(PROGRAMS)}")
     folder = work_folder(project, "quick") if asked.quick else project / "benchmarks"
-    plan = Plan(True, 1, (32,)) if asked.quick else Plan(False, asked.runs, tuple(asked.sizes))
     if asked.quick:
         shutil.rmtree(folder, ignore_errors=True)
     try:
+        studied = read_params(project / "params.yaml")["train"]["common"]["image_size"]
+        plan = Plan((32,), quick=True) if asked.quick else Plan(tuple(asked.sizes or [studied]), runs=asked.runs)
         for program in programs:
             if asked.fresh:
                 for name in PROGRAMS[program]:
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a smoke run of minutes, whose figures say nothing")
     parser.add_argument("--fresh", action="store_true", help="measure again what there is of this machine")
     parser.add_argument("--runs", type=int, default=1, help="of each measurement, in turn")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[SIZE], help=f"pixels a side, {SIZE} by default")
+    parser.add_argument("--sizes", type=int, nargs="+", help="pixels a side, the study's by default")
     return parser
 
 

@@ -6,6 +6,7 @@ transformed by itself. Augmentation is the same as this project's (padded by 4 p
 
 import os
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -90,22 +91,30 @@ def logits(network: nn.Module, images: np.ndarray, image_size: int) -> np.ndarra
 
 
 class Judge:
-    """Judges a network after every epoch, off the clock, and says at the end what it came to."""
+    """Judges a network after every epoch, off the clock, and says at the end what it, or its best epoch, came to."""
 
     def __init__(self, root: Path, image_size: int, clock: Clock) -> None:
         self._image_size = image_size
         self._clock = clock
+        self._best_accuracy = -1.0  # below any
+        self._best: dict[str, Tensor] = {}
         with clock.paused():
             self._selection, self._calibration = halves(Examples(*load_split(root, "val")))
             self._test = Examples(*load_split(root, "test"))
 
-    def epoch(self, network: nn.Module) -> float:
-        """Add a point to the clock's curve. Returns the accuracy, in [0, 1]."""
+    def epoch(self, network: nn.Module) -> None:
+        """Add a point to the clock's curve."""
         with self._clock.paused():
             predicted = logits(network, self._selection.inputs, self._image_size).argmax(axis=1)
-        accuracy = float((predicted == self._selection.labels).mean())
+            accuracy = float((predicted == self._selection.labels).mean())
+            if accuracy > self._best_accuracy:
+                self._best_accuracy, self._best = accuracy, deepcopy(network.state_dict())
         self._clock.judged(accuracy)
-        return accuracy
+
+    def best_outcome(self, network: nn.Module) -> Outcome:
+        """Of the network with the weights of its best epoch, which it is given."""
+        network.load_state_dict(self._best)
+        return self.outcome(network, self._best_accuracy)
 
     def outcome(self, network: nn.Module, kept: float) -> Outcome:
         return Outcome(

@@ -7,7 +7,6 @@ batch is taken to BATCH images by the linear rule of Goyal et al. 2017, and the 
 epochs. What the tutorial does not have, a depth between its two, is the frozen network with layer4 left unfrozen.
 """
 
-from copy import deepcopy
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,6 @@ def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcom
     optimizer = SGD([parameter for parameter in model.parameters() if parameter.requires_grad], lr=LR, momentum=0.9)
     scheduler = StepLR(optimizer, step_size=ceil(2 * epochs / 3), gamma=0.1)
 
-    best, best_accuracy = deepcopy(model.state_dict()), 0.0
     for _ in range(epochs):
         model.train()
         for inputs, labels in loader:
@@ -49,8 +47,5 @@ def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcom
             loss.backward()
             optimizer.step()
         scheduler.step()
-        accuracy = judge.epoch(model)
-        if accuracy > best_accuracy:
-            best, best_accuracy = deepcopy(model.state_dict()), accuracy
-    model.load_state_dict(best)
-    return judge.outcome(model, best_accuracy)
+        judge.epoch(model)
+    return judge.best_outcome(model)

@@ -9,7 +9,6 @@ the whole rate. Later epochs can be worse, so the best one is kept.
 
 import logging
 import warnings
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +49,12 @@ class Transfer(LightningModule):
         return torch.optim.Adam([parameter for parameter in self.parameters() if parameter.requires_grad], lr=LR)
 
 
-class BestEpoch(Callback):
+class EpochEnd(Callback):
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
-        self.accuracy = 0.0
-        self.state: dict[str, Tensor] = {}
 
     def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-        accuracy = self._judge.epoch(module)
-        if accuracy > self.accuracy:
-            self.accuracy, self.state = accuracy, deepcopy(module.state_dict())
+        self._judge.epoch(module)
 
 
 def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcome:
@@ -69,13 +64,12 @@ def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcom
     torch.manual_seed(seed)
     clock = Clock()
     judge = Judge(root, image_size, clock)
-    best = BestEpoch(judge)
     unfreezing = [] if depth == "fc" else [BackboneFinetuning(unfreeze_backbone_at_epoch=1)]
     trainer = Trainer(
         accelerator="gpu" if device().type == "cuda" else "cpu",
         devices=1,
         max_epochs=epochs + len(unfreezing),
-        callbacks=[*unfreezing, best],
+        callbacks=[*unfreezing, EpochEnd(judge)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -83,5 +77,4 @@ def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcom
     )
     model = Transfer(resnet18(root), depth)
     trainer.fit(model, training_loader(root, image_size))
-    model.load_state_dict(best.state)
-    return judge.outcome(model.to(device()), best.accuracy)
+    return judge.best_outcome(model.to(device()))

@@ -22,8 +22,8 @@ def generation(cpuinfo: str) -> list[str]:
     >>> generation("processor : 0\\ncpu family : 26\\nmodel : 2\\nmodel name : AMD EPYC")
     ['family 26 model 2']
     """
-    found = re.findall(r"^(?:cpu family|model)\s*: (\d+)$", cpuinfo, re.MULTILINE)
-    return [f"family {found[0]} model {found[1]}"] if len(found) > 1 else []
+    found = re.search(r"^cpu family\s*: (\d+)\nmodel\s*: (\d+)$", cpuinfo, re.MULTILINE)
+    return [f"family {found[1]} model {found[2]}"] if found else []
 
 
 def _memory() -> list[str]:

@@ -27,7 +27,7 @@ CONTENDERS = {
     "with_fastai": "fastai",
     "with_lightning": "lightning",
 }  # what each is made with
-EPOCHS = {"fc": 4, "layer4": 4, "full": 6}  # of the alternatives: they end about where ours does
+EPOCHS = {"fc": 4, "layer4": 4, "full": 6}  # of the alternatives: the tutorial then ends about where ours does
 
 
 def run(project: Path, folder: Path, plan: Plan, depths: tuple[str, ...] = FINE_TUNED) -> None:

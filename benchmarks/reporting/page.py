@@ -30,11 +30,11 @@ TITLE = """# Benchmarks
 """
 TRAINING = f"""## Training at equal accuracy
 
-{IMAGES:,} images of CIFAR-10, the bundled ResNet-18, the same split and threads for all; each contender with the
-recipe of its documentation, which its module cites, but for the number of epochs: {COUNTS}
-(behind the one of the head that fastai and Lightning begin with), so that they end about where ours does. Theirs
-compute in float32, as documented; ours in bfloat16 where the machine multiplies it natively. Ours is the recipe
-of params.yaml.
+{IMAGES:,} images of CIFAR-10, the bundled ResNet-18, the same split and threads for all. Ours has the recipe of
+params.yaml, the others that of their documentation, which their modules cite, but for the number of epochs:
+{COUNTS} (behind the one of the head that fastai and Lightning begin with), with which the
+tutorial ends about where ours does. Theirs compute in float32, as documented; ours in bfloat16 where the machine
+multiplies it natively. Of ours, the tutorial and Lightning the best epoch is kept, of fastai the last.
 
 `reached at` is the accuracy on validation images of whichever of the two ends lower, and the seconds are those until
 then, linearly between epochs. The clock starts when the libraries are imported and stands still while a model is

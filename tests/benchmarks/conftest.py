@@ -11,7 +11,7 @@ from tests.test_dvc_yaml import ROOT
 
 @pytest.fixture
 def quick() -> Plan:
-    return Plan(quick=True, sizes=(32,))
+    return Plan((32,), quick=True)
 
 
 @pytest.fixture

@@ -74,12 +74,12 @@ def nodes(shared):
     options = ["--block", "--disable-usage-stats", "--node-ip-address", "127.0.0.1", "--num-cpus"]
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # short: sockets
         head = ["--head", "--port", address.split(":")[1], "--temp-dir", folder, "--include-dashboard", "false"]
-        clones = os.environ | {"TMPDIR": folder}  # those of killed workers would stay
-        processes = [start(clones, "ray", "start", *head, *options, "0")]
+        environment = os.environ | {"TMPDIR": folder}  # where a killed worker leaves its clone
+        processes = [start(environment, "ray", "start", *head, *options, "0")]
         try:
             wait_for(address, processors=0)
             for number in (1, 2):  # one after another: two that start at once take the same ports
-                processes.append(start(clones, "ray", "start", "--address", address, *options, "1"))
+                processes.append(start(environment, "ray", "start", "--address", address, *options, "1"))
                 wait_for(address, processors=number)
             signal.alarm(2 * PATIENCE)  # ends the process of a test that hangs
             yield address, processes[1:]
