@@ -1,8 +1,9 @@
 """Ours against what people would use instead: `python -m benchmarks [PROGRAM ...] [--quick]`, or `make bench`.
 
 Programs: training, utilisation, growth, serving; all of them by default. Each writes its CSV in benchmarks/ after every
-measurement, so that a second start carries on where one was stopped, and RESULTS.md at its end. Rows of another machine
-stay, and are not taken for this one's. --quick is a smoke run of minutes, under .cache/benchmarks/quick.
+measurement, so that a second start carries on where one was stopped, and RESULTS.md at its end. Each is measured three
+times. Rows of another machine stay, and are not taken for this one's. --quick is a smoke run of minutes, under
+.cache/benchmarks/quick.
 """
 
 import argparse
@@ -24,6 +25,7 @@ PROGRAMS = {  # what each writes
     "growth": ("growth.csv",),
     "training": ("training.csv",),
 }
+RUNS = 3
 
 
 def main(arguments: list[str], project: Path) -> None:
@@ -61,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="a smoke run of minutes, whose figures say nothing")
     parser.add_argument("--fresh", action="store_true", help="measure again what there is of this machine")
-    parser.add_argument("--runs", type=int, default=1, help="of each measurement, in turn")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"of each measurement, in turn; {RUNS} by default")
     parser.add_argument("--sizes", type=int, nargs="+", help="pixels a side, the study's by default")
     return parser
 

@@ -36,6 +36,9 @@ params.yaml, the others that of their documentation, which their modules cite, b
 tutorial ends about where ours does. Theirs compute in float32, as documented; ours in bfloat16 where the machine
 multiplies it natively. Of ours, the tutorial and Lightning the best epoch is kept, of fastai the last.
 
+Every run has a seed of its own. The picture's lines are medians. From the lowest to the highest of the runs is shaded
+there, and in brackets behind a ratio or an accuracy.
+
 `reached at` is the accuracy on validation images of whichever of the two ends lower, and the seconds are those until
 then, linearly between epochs. The clock starts when the libraries are imported and stands still while a model is
 judged, for all alike. Ours counts the frozen features of all views; `cached` leaves them out, as from the second

@@ -37,16 +37,39 @@ def training_table(rows: pd.DataFrame) -> str:
     lines = []
     for (size, depth, rival), runs in duels.groupby(["image_size", "depth", "contender"], observed=True):
         middle = runs.median(numeric_only=True)
-        quality = [f"{middle[f'test_accuracy{side}']:.2%}" for side in ("", "_ours")]
+        quality = [spread(runs[f"test_accuracy{side}"], ".2%") for side in ("", "_ours")]
         honesty = [f"{middle[f'ece{side}']:.4f} / {middle[f'ece_scaled{side}']:.4f}" for side in ("", "_ours")]
-        theirs, ours, cached = middle["theirs"], middle["ours"], middle["cached"]
-        times = [f"{theirs:.1f} s", f"{ours:.1f} s", f"**{theirs / ours:.1f}x**"]
-        times += [f"{cached:.1f} s", f"{theirs / cached:.1f}x"]
+        times = [f"{middle['theirs']:.1f} s", f"{middle['ours']:.1f} s", f"**{ratio(runs, 'ours')}**"]
+        times += [f"{middle['cached']:.1f} s", ratio(runs, "cached")]
         against = [f"{size} px", depth, NAMES[rival], f"{middle['reached']:.2%}"]
         lines.append([*against, *times, *quality, *honesty, str(len(runs))])
     header = ["size", "depth", "against", "reached at", "theirs", "ours", "ratio", "ours, cached", "ratio, cached"]
     header += ["test accuracy, theirs", "ours", "ECE, theirs", "ours", "runs"]
     return markdown(header, lines)
+
+
+def ratio(runs: pd.DataFrame, ours: str) -> str:
+    """Their seconds over ours, the lowest and highest of the runs in brackets; median over median.
+
+    >>> ratio(pd.DataFrame({"theirs": [8.0, 9.0, 10.0], "ours": [4.0, 4.0, 5.0]}), "ours")
+    '2.2x (2.0 to 2.2)'
+    """
+    of_runs = runs["theirs"] / runs[ours]
+    return f"{runs['theirs'].median() / runs[ours].median():.1f}x{extremes(of_runs, '.1f')}"
+
+
+def spread(values: pd.Series, form: str) -> str:
+    """The median, the extremes in brackets.
+
+    >>> spread(pd.Series([0.5, 0.7, 0.8]), ".0%")
+    '70% (50% to 80%)'
+    """
+    return f"{values.median():{form}}{extremes(values, form)}"
+
+
+def extremes(values: pd.Series, form: str) -> str:
+    """In brackets behind a space; "" of a single one."""
+    return f" ({values.min():{form}} to {values.max():{form}})" if len(values) > 1 else ""
 
 
 def duelled(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,9 @@
 """The picture of training at equal accuracy: validation accuracy over seconds of training, a panel for each depth."""
 
+from math import ceil
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +14,7 @@ from benchmarks.measuring.curve import GUESSING, Curve, from_text, started
 from study.reporting.figures import COLOURS, GREY, MARKERS, TEXT
 
 NAMES = {"ours": "ours", "tutorial": "PyTorch's tutorial", "with_fastai": "fastai", "with_lightning": "Lightning"}
+MARKS = 14  # of a curve, at most
 
 
 def training_figure(rows: pd.DataFrame) -> Figure:
@@ -26,12 +29,13 @@ def training_figure(rows: pd.DataFrame) -> Figure:
         for axes, depth in zip(line, depths, strict=True):
             here = trained[(trained["image_size"] == size) & (trained["depth"] == depth)]
             axes.set_visible(len(here) > 0)
-            for row in here.itertuples():
-                curve = from_text(row.curve)
-                if row.contender == "ours":
-                    draw(axes, "ours", curve, linestyle=":", markerfacecolor="white")
-                    curve = started(curve, features[size, row.run], GUESSING)[1:]
-                draw(axes, row.contender, curve)
+            for contender, runs in here.groupby("contender"):
+                curves = [from_text(curve) for curve in runs["curve"]]
+                if contender == "ours":
+                    draw(axes, "ours", curves, linestyle=":", markerfacecolor="white")
+                    behind = [features[size, run] for run in runs["run"]]
+                    curves = [started(*each, GUESSING)[1:] for each in zip(curves, behind, strict=True)]
+                draw(axes, contender, curves)
             frame(axes)
             axes.set_title(f"{depth}, {size} px", fontsize=11)
         line[0].set_ylabel("validation accuracy", **TEXT)
@@ -46,9 +50,15 @@ def style(contender: str) -> dict[str, Any]:
     return {"color": COLOURS[place], "marker": MARKERS[place]}
 
 
-def draw(axes: Axes, contender: str, curve: Curve, **how: str) -> None:
-    seconds, accuracy = zip(*curve, strict=True)
-    axes.plot(seconds, accuracy, markersize=4, linewidth=1.2, **style(contender), **how)
+def draw(axes: Axes, contender: str, runs: list[Curve], **how: str) -> None:
+    """The median of the runs at each epoch; shaded, from the lowest to the highest."""
+    epochs = np.array(runs).transpose(1, 0, 2)  # epoch, run, (seconds, accuracy)
+    seconds, accuracy = np.median(epochs, axis=1).T
+    look = style(contender)
+    axes.fill_between(
+        seconds, epochs[..., 1].min(axis=1), epochs[..., 1].max(axis=1), color=look["color"], alpha=0.15, linewidth=0
+    )
+    axes.plot(seconds, accuracy, markersize=4, linewidth=1.2, markevery=ceil(len(runs[0]) / MARKS), **look, **how)
 
 
 def frame(axes: Axes) -> None:

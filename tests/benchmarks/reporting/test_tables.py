@@ -29,6 +29,19 @@ def test_the_ratio_is_of_the_seconds_to_the_accuracy_that_both_reach():
     assert cells[9:11] == ["70.00%", "80.00%"]
 
 
+def test_several_seeds_are_told_by_their_median_and_their_extremes():
+    seeds = [
+        ROWS.assign(run=seed, seconds=ROWS["seconds"] * slower, test_accuracy=ROWS["test_accuracy"] + gain)
+        for seed, slower, gain in ((0, 1.0, 0.0), (1, 2.0, 0.01), (2, 3.0, -0.01))
+    ]
+    (line,) = training_table(pd.concat(seeds)).splitlines()[2:]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[4:7] == ["200.0 s", "42.0 s", "**4.8x (3.2 to 9.1)**"]  # 200 s of them, 20, 40 or 60 and 2 of ours
+    assert cells[7:9] == ["2.0 s", "100.0x (100.0 to 100.0)"]
+    assert cells[9:11] == ["70.00% (69.00% to 71.00%)", "80.00% (79.00% to 81.00%)"]
+    assert cells[-1] == "3"
+
+
 def test_an_epoch_is_told_beside_one_at_the_limit():
     gflop, rate = 2.0, 100.0
     machine = {"image_size": 64, "gemm_float32": 1.0, "gemm_bfloat16": rate, "forward_gflop": gflop}
