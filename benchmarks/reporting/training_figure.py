@@ -51,14 +51,14 @@ def style(contender: str) -> dict[str, Any]:
 
 
 def draw(axes: Axes, contender: str, runs: list[Curve], **how: str) -> None:
-    """The median of the runs at each epoch; shaded, from the lowest to the highest."""
-    epochs = np.array(runs).transpose(1, 0, 2)  # epoch, run, (seconds, accuracy)
+    """The median of the runs at each epoch that all have; shaded, from the lowest to the highest."""
+    epochs = np.array(list(zip(*runs, strict=False)))  # epoch, run, (seconds, accuracy)
     seconds, accuracy = np.median(epochs, axis=1).T
     look = style(contender)
     axes.fill_between(
         seconds, epochs[..., 1].min(axis=1), epochs[..., 1].max(axis=1), color=look["color"], alpha=0.15, linewidth=0
     )
-    axes.plot(seconds, accuracy, markersize=4, linewidth=1.2, markevery=ceil(len(runs[0]) / MARKS), **look, **how)
+    axes.plot(seconds, accuracy, markersize=4, linewidth=1.2, markevery=ceil(len(epochs) / MARKS), **look, **how)
 
 
 def frame(axes: Axes) -> None:
