@@ -1,9 +1,9 @@
 """Ours against what people would use instead: `python -m benchmarks [PROGRAM ...] [--quick]`, or `make bench`.
 
 Programs: training, utilisation, growth, serving; all of them by default. Each writes its CSV in benchmarks/ after every
-measurement, so that a second start carries on where one was stopped, and RESULTS.md at its end. Each is measured three
-times. Rows of another machine stay, and are not taken for this one's. --quick is a smoke run of minutes, under
-.cache/benchmarks/quick.
+measurement, so that a second start carries on where one was stopped, and RESULTS.md at its end. Every speed is
+measured three times by default. Rows of another machine stay, and are not taken for this one's. --quick is a smoke run
+of minutes, under .cache/benchmarks/quick.
 """
 
 import argparse

@@ -91,7 +91,7 @@ def logits(network: nn.Module, images: np.ndarray, image_size: int) -> np.ndarra
 
 
 class Judge:
-    """Judges a network after every epoch, off the clock, and says at the end what it, or its best epoch, came to."""
+    """Judges a network after every epoch, off the clock, and at the end as it is or as its best epoch left it."""
 
     def __init__(self, root: Path, image_size: int, clock: Clock) -> None:
         self._image_size = image_size
@@ -112,7 +112,7 @@ class Judge:
         self._clock.judged(accuracy)
 
     def best_outcome(self, network: nn.Module) -> Outcome:
-        """Of the network with the weights of its best epoch, which it is given."""
+        """Puts the weights of the best epoch back into the network, and judges that."""
         network.load_state_dict(self._best)
         return self.outcome(network, self._best_accuracy)
 

@@ -34,10 +34,10 @@ TRAINING = f"""## Training at equal accuracy
 params.yaml, the others that of their documentation, which their modules cite, but for the number of epochs:
 {COUNTS} (behind the one of the head that fastai and Lightning begin with), with which the
 tutorial ends about where ours does. Theirs compute in float32, as documented; ours in bfloat16 where the machine
-multiplies it natively. Of ours, the tutorial and Lightning the best epoch is kept, of fastai the last.
+multiplies it natively. Ours, the tutorial and Lightning keep their best epoch, fastai its last.
 
-Every run has a seed of its own. The picture's lines are medians. From the lowest to the highest of the runs is shaded
-there, and in brackets behind a ratio or an accuracy.
+Every run has a seed of its own. The picture's lines are medians, and its bands reach from the lowest run to the
+highest. Brackets behind a ratio or an accuracy hold the lowest and the highest run.
 
 `reached at` is the accuracy on validation images of whichever of the two ends lower, and the seconds are those until
 then, linearly between epochs. The clock starts when the libraries are imported and stands still while a model is

@@ -49,7 +49,7 @@ def training_table(rows: pd.DataFrame) -> str:
 
 
 def ratio(runs: pd.DataFrame, ours: str) -> str:
-    """Their seconds over ours, the lowest and highest of the runs in brackets; median over median.
+    """The median of their seconds over that of ours; in brackets, the lowest and the highest ratio of a run.
 
     >>> ratio(pd.DataFrame({"theirs": [8.0, 9.0, 10.0], "ours": [4.0, 4.0, 5.0]}), "ours")
     '2.2x (2.0 to 2.2)'

@@ -51,13 +51,12 @@ def style(contender: str) -> dict[str, Any]:
 
 
 def draw(axes: Axes, contender: str, runs: list[Curve], **how: str) -> None:
-    """The median of the runs at each epoch that all have; shaded, from the lowest to the highest."""
+    """The median of the runs, and a band from the lowest to the highest, over the epochs that all have."""
     epochs = np.array(list(zip(*runs, strict=False)))  # epoch, run, (seconds, accuracy)
     seconds, accuracy = np.median(epochs, axis=1).T
+    lowest, highest = epochs[..., 1].min(axis=1), epochs[..., 1].max(axis=1)
     look = style(contender)
-    axes.fill_between(
-        seconds, epochs[..., 1].min(axis=1), epochs[..., 1].max(axis=1), color=look["color"], alpha=0.15, linewidth=0
-    )
+    axes.fill_between(seconds, lowest, highest, color=look["color"], alpha=0.15, linewidth=0)
     axes.plot(seconds, accuracy, markersize=4, linewidth=1.2, markevery=ceil(len(epochs) / MARKS), **look, **how)
 
 

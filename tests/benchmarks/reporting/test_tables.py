@@ -36,7 +36,7 @@ def test_several_seeds_are_told_by_their_median_and_their_extremes():
     ]
     (line,) = training_table(pd.concat(seeds)).splitlines()[2:]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[4:7] == ["200.0 s", "42.0 s", "**4.8x (3.2 to 9.1)**"]  # 200 s of them, 20, 40 or 60 and 2 of ours
+    assert cells[4:7] == ["200.0 s", "42.0 s", "**4.8x (3.2 to 9.1)**"]  # theirs 200 s; ours 2 s behind 20, 40 or 60
     assert cells[7:9] == ["2.0 s", "100.0x (100.0 to 100.0)"]
     assert cells[9:11] == ["70.00% (69.00% to 71.00%)", "80.00% (79.00% to 81.00%)"]
     assert cells[-1] == "3"
