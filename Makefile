@@ -16,8 +16,8 @@ run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experime
 test: $(VENV)/dev.stamp  ## the tests that take no more than seconds each, offline
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
 
-test-slow: $(VENV)/dev.stamp  ## whole pipelines, browsers, fuzzing at length
-	$(BIN)/python -m pytest -q -n 2 -m slow
+test-slow: $(VENV)/dev.stamp  ## whole pipelines, browsers, fuzzing at length; what needs Ray, MLflow or Gradio, where they are
+	$(BIN)/python -m pytest -q -n 2 -m "slow or optional"
 
 test-all: test test-slow
 

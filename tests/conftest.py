@@ -1,6 +1,7 @@
 """Small real inputs that many tests share."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from urllib.request import Request, urlopen
 
@@ -11,6 +12,7 @@ import torch
 from study.networks.classifier import Classifier, Head
 
 CLASSES = ["plane", "bird", "cat"]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,6 +39,16 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages are written without their pictures and without the code that draws diagrams, which take seconds."""
     monkeypatch.setattr("study.reporting.page.drawn", lambda figure, lossless=True: "data:image/webp;base64,")
     monkeypatch.setattr("vl_convert.javascript_bundle", lambda **_: "")
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    """Of a browser. Without one its tests are skipped, but on CI, where CI=true, they fail."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        missing(f"no browser is installed (looked for {', '.join(BROWSERS)}): on Debian, apt-get install chromium")
+    return path
 
 
 @pytest.fixture

@@ -4,12 +4,15 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from importlib.metadata import packages_distributions, requires, version
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
+import stages
 from tests.test_dvc_yaml import ROOT
 
 NEVER_IMPORTED = {
@@ -36,6 +39,11 @@ EXTRA = {  # by who imports more
     "experiments/ray_cluster.py": RAY,
     "study/networks/timm_backbones.py": TIMM,
     "study/sources/backbone_weights.py": TIMM,
+}
+NEEDS = {  # by who cannot even be imported with what the tests need alone
+    "benchmarks/contenders/with_fastai.py": BENCH,
+    "benchmarks/contenders/with_lightning.py": BENCH,
+    "experiments/ray_cluster.py": RAY,
 }
 FILES = (STUDY, DEV, NO_DEPS, TRACK, BENCH, TIMM, APP, RAY)
 DISTRIBUTIONS = packages_distributions()  # by the name that is imported
@@ -64,20 +72,38 @@ def sources():
 OURS = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in sources()}
 
 
-def imported(path):
-    """The third-party packages that a file imports, pytest.importorskip included."""
+def modules(nodes):
+    """The modules that these statements import, pytest.importorskip included."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add(node.module)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("importorskip"):
             names.add(node.args[0].value)
+    return names
+
+
+def third_party(names):
     return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - OURS
 
 
-def unpinned(paths, pinned):
+def imported(path):
+    """The third-party packages that a file imports, wherever in it."""
+    return third_party(modules(ast.walk(ast.parse(path.read_text()))))
+
+
+def at_once(node):
+    """What runs when a module is imported: nothing in functions, and nothing for type checkers alone."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        checked = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if not checked and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from at_once(child)
+
+
+def unpinned(paths, pinned, imported=imported):
     """{package: who imports it} of what no pinned distribution holds."""
     missing = {}
     for path in paths:
@@ -105,6 +131,36 @@ def test_what_one_part_alone_imports_is_in_a_requirements_file_of_its_own(part, 
     code = [path for path in sources() if path.is_relative_to(ROOT / part)]
     assert code
     assert unpinned(code, pins(STUDY, file)) == {}
+
+
+def imported_at_once(path):
+    """The modules that must be there for this one to be imported."""
+    return modules(at_once(ast.parse(path.read_text())))
+
+
+def test_every_module_but_those_that_are_listed_is_imported_with_what_make_test_installs():
+    code = [path for path in sources() if not is_test(path)]
+    installed = pins(STUDY, DEV, NO_DEPS, TIMM)
+    missing = unpinned(code, installed, lambda path: third_party(imported_at_once(path)))
+    assert {path for paths in missing.values() for path in paths} == set(NEEDS)
+    for name, file in NEEDS.items():
+        assert unpinned([ROOT / name], installed | pins(file), lambda path: third_party(imported_at_once(path))) == {}
+
+
+def test_no_other_module_imports_those_at_once():
+    listed = {name.removesuffix(".py").replace("/", ".") for name in NEEDS}
+    code = [path for path in sources() if not is_test(path)]
+    assert len([path for path in code if "study.pipeline.params" in imported_at_once(path)]) > 10  # they are found
+    assert [path for path in code if listed & imported_at_once(path)] == []
+
+
+def test_pytest_looks_for_doctests_in_none_of_those():
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    searched = [name for name in NEEDS if any(Path(name).is_relative_to(part) for part in options["testpaths"])]
+    assert searched == [
+        option.removeprefix("--ignore=") for option in options["addopts"].split() if "--ignore" in option
+    ]
+    assert ">>>" not in "".join((ROOT / name).read_text() for name in searched)
 
 
 @pytest.mark.parametrize("file", [TRACK, TIMM, RAY])
@@ -159,12 +215,14 @@ def needed(*asked):
     return {name: version(name).split("+")[0] for name, _ in found if not re.match("nvidia-|cuda-|triton", name)}
 
 
-@pytest.mark.parametrize("file", [STUDY, DEV, TRACK, TIMM, RAY])
+@pytest.mark.parametrize(
+    "file", [STUDY, DEV, TIMM, *(pytest.param(file, marks=pytest.mark.optional) for file in (TRACK, RAY))]
+)
 def test_what_the_pinned_libraries_need_is_locked_too(file):
     if file == TRACK:
-        pytest.importorskip("mlflow")
+        pytest.importorskip("mlflow", reason="needs mlflow, of requirements/track.txt")
     if file == RAY:
-        pytest.importorskip("ray")
+        pytest.importorskip("ray", reason="needs ray, of requirements/ray.txt")
     installed = needed(*lines(STUDY), *lines(file))
     assert len(installed) > 50
     assert installed.items() - pins(STUDY, file, CONSTRAINTS).items() == set()
@@ -174,8 +232,9 @@ def test_constraints_txt_locks_nothing_that_the_study_pins_itself():
     assert pins(CONSTRAINTS).keys() & pins(STUDY, TRACK, TIMM).keys() == set()
 
 
+@pytest.mark.optional
 def test_the_app_s_file_names_all_that_gradio_needs_beyond_the_study():
-    pytest.importorskip("gradio")
+    pytest.importorskip("gradio", reason="needs gradio, of requirements/app.txt")
     missing = needed(*lines(APP)).items() - needed(*lines(STUDY)).items() - pins(APP).items()
     assert missing == set()
 
@@ -184,3 +243,22 @@ def test_the_app_s_file_names_all_that_gradio_needs_beyond_the_study():
 def test_what_is_added_changes_no_version_that_is_locked(file):
     locked, added = pins(STUDY, TIMM, CONSTRAINTS), pins(file)
     assert {name: version for name, version in added.items() if locked.get(name, version) != version} == {}
+
+
+def test_the_stages_look_for_all_that_they_import_and_for_what_exports_the_model():
+    code = [path for path in sources() if path.relative_to(ROOT).parts[0] in ("stages", "study")]
+    used = {package for path in code for package in imported(path)}
+    optional = unpinned(code, pins(STUDY)).keys()
+    assert set(stages.NEEDED) == used - optional | {"onnxscript"}
+
+
+@pytest.mark.parametrize(
+    ("version", "missing"),
+    [("sys.version_info", rf"torch and {len(stages.NEEDED) - 1} more"), ("(3, 10, 2)", r"Python 3\.11 and \d+ more")],
+)
+def test_a_stage_that_another_python_runs_says_which_in_one_line(version, missing):
+    code = f"import runpy, sys; sys.version_info = {version}; runpy.run_module('stages.train_fc', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True)  # no libraries
+    line = rf"stages: {re.escape(sys.executable)} runs them and lacks {missing}: .* \(\. \.venv/bin/activate\)\n"
+    assert done.returncode == 1
+    assert re.fullmatch(line, done.stderr)
