@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -25,7 +26,8 @@ import pathlib, time
 state, again = pathlib.Path("state"), " once more"
 found = state.read_text() + again if state.exists() else "trained"
 state.write_text(found)
-time.sleep(0.5)
+while found == "trained" and pathlib.Path.cwd().name == "project":  # the undisturbed one has another folder
+    time.sleep(0.01)
 pathlib.Path("results").mkdir(exist_ok=True)
 pathlib.Path("results/model.txt").write_text(found)
 """
@@ -54,7 +56,12 @@ def test_a_study_that_a_kill_does_not_change_is_right(study):
 
 
 def test_a_study_that_a_kill_changes_is_wrong(study):
-    outcome = interruptions.disturb(interruptions.kill_group, *study(CARELESS), 3)
+    def kill_in_the_stage(run, project):
+        while run.process.poll() is None and not (project / "state").exists():
+            time.sleep(0.01)
+        interruptions.kill_group(run, project)
+
+    outcome = interruptions.disturb(kill_in_the_stage, *study(CARELESS), 1)
     assert set(outcome.wrong) == {"results/model.txt"}
 
 

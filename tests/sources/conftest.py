@@ -14,12 +14,14 @@ class FileServer:
         self.cuts: list[int] = []  # after how many bytes to break off the next answers
         self.ranges: list[str | None] = []  # what was asked for so far
         self.silent = False  # accept requests and never answer
+        self.unanswered = 0  # such requests so far
         self.closing = threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 if server.silent:
+                    server.unanswered += 1
                     server.closing.wait()
                     return
                 content = server.files.get(self.path)
