@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MODEL = Path(__file__).parent / "models/model.onnx"
 STDIN = "-"
 BAR = 30  # characters for a probability of 1
+EMPTY = "no class is probable enough"  # of a set; it does not say that the picture shows something else
 
 
 class Model(NamedTuple):
@@ -114,7 +115,7 @@ def table(answer: dict[str, Any]) -> str:
         for row in answer["predictions"]
     ]
     if "set" in answer:
-        lines.append(f"  {100 * answer['coverage']:g} % set: {', '.join(answer['set']) or 'none of the classes'}")
+        lines.append(f"  {100 * answer['coverage']:g} % set: {', '.join(answer['set']) or EMPTY}")
     if answer["unlike_training_images"]:
         lines.append("  unlike the training images: do not rely on this answer")
     if "explanation" in answer:

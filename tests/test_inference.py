@@ -376,7 +376,8 @@ def test_mutated_pictures_are_answered_or_refused_in_one_line_each(classify, tmp
 
 
 @pytest.mark.parametrize(
-    "coverage, line", [(0.5, "50 % set: none of the classes"), (0.9, "90 % set: red"), (0.95, "95 % set: red, green")]
+    "coverage, line",
+    [(0.5, "50 % set: no class is probable enough"), (0.9, "90 % set: red"), (0.95, "95 % set: red, green")],
 )
 def test_a_set_holds_the_classes_that_fit(classify, photo, coverage, line):
     _, out, _ = classify("--image", photo, "--set", coverage)
