@@ -9,11 +9,13 @@ makes. Needs `pip install --no-deps -r requirements/app.txt` after requirements.
 
 import argparse
 import signal
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
 from study.attribution.cam import cams, deepest_layer, heatmap
 from study.conformal.prediction_sets import lac_scores
@@ -30,6 +32,7 @@ from study.pipeline.files import read_json
 from study.pipeline.params import Refusal, parse, read_params
 from study.pipeline.variants import VARIANTS
 from study.sources.image_files import MAX_BYTES, InputError, read_bytes, read_image, reason
+from study.sources.stratified_draw import Dataset, Side
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -46,7 +49,7 @@ ABOUT = """# Try the networks
 Choose a picture, a variant and a corruption. `fc` trains only the head, `layer4` the last block and the head, `full`
 everything; `scratch` is a small network from random weights."""
 CHOOSE = "Choose a picture: a file, the webcam or a sample."
-EMPTY = "none of the classes"
+EMPTY = "no class is probable enough"  # of a set; it does not say that the picture shows something else
 UNLIKE = "unlike the training images: do not rely on this answer"
 CSS = "#note p { font-weight: 600 } footer .divider { display: none }"  # a dot behind the only link
 
@@ -79,7 +82,7 @@ def load_networks(root: Path) -> tuple[dict[str, Network], int]:
     """
     params = read_params(root / "params.yaml")
     mirror = parse(params, "mirror", bool)
-    side = parse(params, "data.side", int) if parse(params, "data.dataset", str) == "folder" else REFERENCE_SIDE
+    side = parse(params, "data.side", Side) if parse(params, "data.dataset", Dataset) == "folder" else REFERENCE_SIDE
     networks: dict[str, Network] = {}
     for variant in VARIANTS:
         try:
@@ -142,22 +145,43 @@ def classify(
     return answer(networks[variant], image)
 
 
+def uploaded(path: str | None, folder: Path) -> Path:
+    """The path in full. Raises InputError when it is no file's in the folder of uploads.
+
+    Gradio checks that only where a request marks the path as a file.
+    """
+    with suppress(ValueError, OSError):  # of a path that no file can have
+        whole = Path(path or "").resolve()
+        if whole.is_relative_to(folder):
+            return whole
+    raise InputError("upload the picture first")
+
+
 def page(networks: dict[str, Network], side: int) -> "Blocks":
     """The page and its endpoint. Any change of an input asks anew; there is one answer at a time."""
     import gradio as gr
+    from gradio.data_classes import ImageData
     from gradio.utils import get_upload_folder
 
     uploads = Path(get_upload_folder()).resolve()
+
+    class Given(ImageData):
+        """A picture of a request. Gradio would end with a traceback where it is none; here it is one without path."""
+
+        @model_validator(mode="wrap")
+        @classmethod
+        def or_without_path(cls, given: Any, validate: ModelWrapValidatorHandler["Given"]) -> "Given":
+            try:
+                return validate(given)
+            except ValidationError:
+                return cls()
 
     def respond(picture: dict[str, Any] | None, variant: str, corruption: str, severity: int) -> tuple[Any, ...]:
         """What a variant says of a picture, corrupted at a severity of 1 to 5."""
         if picture is None:
             return None, None, None, "", CHOOSE
-        path = Path(picture.get("path") or "").resolve()
-        if not path.is_relative_to(uploads):  # Gradio checks it only where a request marks the path as a file
-            raise gr.Error("upload the picture first", print_exception=False)
         try:
-            found = classify(networks, side, path, variant, corruption, severity)
+            found = classify(networks, side, uploaded(picture["path"], uploads), variant, corruption, severity)
         except InputError as fault:
             raise gr.Error(str(fault), print_exception=False) from fault
         return found.image, found.cam, found.probabilities, ", ".join(found.classes) or EMPTY, found.note
@@ -170,6 +194,7 @@ def page(networks: dict[str, Network], side: int) -> "Blocks":
         with gr.Row():
             with gr.Column():
                 picture = gr.Image(label="Picture", sources=["upload", "webcam"], height=HEIGHT, buttons=[])
+                picture.data_model = Given
                 gr.Examples([[str(path)] for path in sorted(ROOT.glob("samples/*.png"))], picture, label="Samples")
                 variant = gr.Radio(list(networks), value=first, label="Variant")
                 corruption = gr.Dropdown(corruptions, value=NONE, label="Corruption")

@@ -1,6 +1,7 @@
 """app.py: its answers, its refusals, Gradio's client and a real browser, on networks with random weights."""
 
 import io
+import json
 import os
 import re
 import shutil
@@ -14,9 +15,11 @@ import pytest
 import requests
 import torch
 from PIL import Image
+from playwright.sync_api import sync_playwright
 from scipy.special import logsumexp, softmax
 
 import app
+import inference
 from study.attribution.cam import cams, heatmap
 from study.corruption.catalogue import corrupt
 from study.drawing.heatmap_gallery import overlay
@@ -25,9 +28,9 @@ from study.networks.classifier import Classifier, Head, save_classifier
 from study.networks.inference import predict
 from study.networks.light_classifier import LIGHT_RESNET, LightClassifier
 from study.pipeline.files import write_json
+from study.pipeline.params import Refusal
 from study.sources import image_files
 from study.sources.image_files import InputError, read_image
-from tests.test_report_page import BROWSERS
 
 ROOT = Path(app.__file__).parent
 CAT = ROOT / "samples/cat.png"
@@ -102,6 +105,18 @@ def test_the_set_holds_the_classes_within_the_threshold_before_scaling(networks,
     network = networks["scratch"]._replace(threshold=middles[size])
     ranked = [CLASSES[label] for label in np.argsort(scores)]
     assert app.answer(network, image_of(CAT)).classes == ranked[:size]
+
+
+def test_an_empty_set_has_the_words_of_the_command_line_and_not_those_of_an_outlier():
+    assert app.EMPTY == inference.EMPTY == "no class is probable enough"
+
+
+@pytest.mark.parametrize(("key", "line"), [("dataset: cifar", "data.dataset = 'cifar'"), ("side: 8", "data.side = 8")])
+def test_parameters_that_the_study_refuses_are_refused(copy, key, line):
+    data = {"dataset": "dataset: folder", "side": "side: 64"} | {key.split(":")[0]: key}
+    (copy / "params.yaml").write_text(f"mirror: true\ndata: {{{', '.join(data.values())}}}\n")
+    with pytest.raises(Refusal, match=line):
+        app.load_networks(copy)
 
 
 def test_a_picture_of_too_little_energy_gets_a_note(networks):
@@ -216,7 +231,7 @@ def test_a_choice_that_is_not_on_offer_is_one_line(networks, arguments, told):
 @pytest.fixture(scope="module")
 def address(root, tmp_path_factory):
     """Where the app serves, in a process that ends if it calls anything but this machine."""
-    pytest.importorskip("gradio")
+    pytest.importorskip("gradio", reason="needs gradio, of requirements/app.txt")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = os.environ | {
@@ -238,6 +253,12 @@ def address(root, tmp_path_factory):
     assert server.returncode == 0
     left = [path.name for path in Path(environment["GRADIO_TEMP_DIR"]).rglob("*.*")]
     assert sorted(left) == sorted(path.name for path in ROOT.glob("samples/*.png"))  # what was uploaded is gone
+
+
+def asked(address, picture):
+    """The answer to a request, as it comes over the wire."""
+    call = requests.post(f"{address}gradio_api/call/classify", json={"data": [picture, "fc", "none", 3]}).json()
+    return requests.get(f"{address}gradio_api/call/classify/{call['event_id']}").text
 
 
 @pytest.fixture
@@ -278,20 +299,44 @@ def test_gradio_s_client_is_told_what_is_wrong_in_one_line(client, tmp_path):
     assert client.predict(None, "fc", "none", 3, api_name="/classify")[-1] == app.CHOOSE
 
 
+@pytest.mark.parametrize("path", [None, "", str(CAT), "cat\0.png", "c" * 5000, "uploads/../../cat.png"])
+def test_a_path_of_no_upload_is_refused(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "uploads").mkdir()
+    with pytest.raises(InputError, match=r"^upload the picture first$"):
+        app.uploaded(path, tmp_path / "uploads")
+
+
+def test_the_path_of_an_upload_is_taken(tmp_path):
+    assert app.uploaded(str(tmp_path / "1a2b/cat.png"), tmp_path) == tmp_path / "1a2b/cat.png"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "picture",
-    [{"path": str(CAT), "meta": {"_type": "gradio.FileData"}}, {"path": str(CAT)}, {"url": "data:image/png;base64,"}],
+    [
+        str(CAT),
+        "data:image/png;base64,iVBORw0KGgo=",
+        [str(CAT)],
+        {"path": str(CAT)},
+        {"path": [str(CAT)]},
+        {"url": "data:image/png;base64,"},
+        {},
+        True,
+    ],
 )
-def test_a_file_of_this_machine_that_was_not_uploaded_is_not_read(address, picture):
-    def asked(picture):
-        call = requests.post(f"{address}gradio_api/call/classify", json={"data": [picture, "fc", "none", 3]}).json()
-        return requests.get(f"{address}gradio_api/call/classify/{call['event_id']}").text
+def test_what_is_no_uploaded_picture_is_refused_in_one_line(address, picture):
+    event, data, *_ = asked(address, picture).splitlines()
+    assert event == "event: error"
+    assert json.loads(data.removeprefix("data: "))["error"] == "upload the picture first"
 
+
+@pytest.mark.slow
+def test_a_file_of_this_machine_that_was_not_uploaded_is_not_read(address):
     with CAT.open("rb") as file:
         (uploaded,) = requests.post(f"{address}gradio_api/upload", files={"files": file}).json()
-    assert asked({"path": uploaded}).startswith("event: complete\n")
-    assert asked(picture).startswith("event: error\n")
+    assert asked(address, {"path": uploaded}).startswith("event: complete\n")
+    assert asked(address, {"path": str(CAT), "meta": {"_type": "gradio.FileData"}}).startswith("event: error\n")
 
 
 @pytest.mark.slow
@@ -306,16 +351,12 @@ def test_other_machines_are_not_served_and_a_taken_port_is_one_line(address, roo
 
 
 @pytest.fixture
-def page(address):
+def page(address, browser_path):
     """The page on a phone with a camera. At the end, no script has failed and nothing else was asked for."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"no browser is installed (looked for {', '.join(BROWSERS)}): on Debian, apt-get install chromium")
     camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     complaints, requested = [], []
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox", *camera])
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=browser_path, args=["--no-sandbox", *camera])
         page = browser.new_page(viewport={"width": 390, "height": 844})
         page.set_default_timeout(TIMEOUT)
         page.on("pageerror", lambda error: complaints.append(str(error)))
