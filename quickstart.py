@@ -1,7 +1,8 @@
 """The whole pipeline at a small size, as the DVC experiment `quickstart`: a few minutes on a laptop.
 
 It runs on CIFAR-10 where that is at hand and on the embedded digits otherwise, in a temporary copy of what git tracks,
-with its uncommitted changes: the working tree keeps the committed study. Results are copied to runs/quickstart.
+with its uncommitted changes: the working tree keeps the committed study. Results are copied to runs/quickstart. An
+earlier run's stay until this one has finished, and so does its experiment.
 """
 
 import io
@@ -13,12 +14,14 @@ from pathlib import Path
 
 from dvc.api import DVCFileSystem
 
-from experiments.environment import experiment_environment
+from experiments.environment import experiment_environment, require_ascii
 from study.pipeline.files import read_json, whole_folder
+from study.pipeline.params import Refusal
 from study.reporting.results_table import plain_table
 from study.sources import cifar10
 
 NAME = "quickstart"
+UNFINISHED = f"{NAME}-new"  # the name until the run has finished
 SIZES = {
     "cifar10": {"data.train": 2000, "data.val": 1000, "data.test": 1000},
     "digits": {"data.train": 900, "data.val": 400, "data.test": 360},
@@ -42,14 +45,19 @@ SHORT = {
 def main() -> None:
     root = Path(__file__).resolve().parent
     os.chdir(root)
+    try:
+        require_ascii(root)
+    except Refusal as fault:
+        sys.exit(f"quickstart: {fault}")
     dataset = choose_dataset(root)
-    command = ["dvc", "exp", "run", "--temp", "--name", NAME, "--set-param", f"data.dataset={dataset}"]
+    command = ["dvc", "exp", "run", "--temp", "--name", UNFINISHED, "--set-param", f"data.dataset={dataset}"]
     for key, value in (SIZES[dataset] | SHORT).items():
         command += ["--set-param", f"{key}={value}"]
     environment = experiment_environment(root)
-    subprocess.run(["dvc", "exp", "remove", NAME], env=environment, capture_output=True)
+    subprocess.run(["dvc", "exp", "remove", UNFINISHED], env=environment, capture_output=True)
     print("$", " ".join(command), flush=True)
     run_experiment(command, environment)
+    replace_experiment()
     folder = copy_results(root)
     summary, training = (read_json(folder / f"metrics/{name}.json") for name in ("summary", "training"))
     print(f"\nThe variants on {dataset}, at a small size:\n\n{plain_table(summary, training)}\n")
@@ -82,10 +90,24 @@ def choose_dataset(root: Path) -> str:
     return "digits"
 
 
+def references(name: str) -> list[str]:
+    """Git's, of the experiments with this name: one for each commit that they started from."""
+    refs = subprocess.check_output(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], text=True)
+    return [ref for ref in refs.split() if ref.endswith(f"/{name}")]
+
+
+def replace_experiment() -> None:
+    """Give the finished experiment its name, which an earlier one loses: git does both, or neither."""
+    (finished,) = references(UNFINISHED)
+    named = f"{finished.removesuffix(UNFINISHED)}{NAME}"
+    changes = {ref: f"delete {ref}\n" for ref in (finished, *references(NAME))}
+    changes[named] = f"update {named} {finished}\n"
+    subprocess.run(["git", "update-ref", "--stdin"], input="".join(changes.values()), text=True, check=True)
+
+
 def copy_results(root: Path) -> Path:
     """Copy what the experiment measured, drew and exported into runs/quickstart."""
-    refs = subprocess.check_output(["git", "for-each-ref", "--format=%(refname)", "refs/exps"], text=True).split()
-    (ref,) = (ref for ref in refs if ref.endswith(f"/{NAME}"))
+    (ref,) = references(NAME)
     archive = subprocess.check_output(["git", "archive", ref, "metrics", "plots", "MODEL_CARD.md", "report.html"])
     folder = root / "runs" / NAME
     with whole_folder(folder) as part, tarfile.open(fileobj=io.BytesIO(archive)) as files:

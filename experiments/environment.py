@@ -4,6 +4,10 @@ import os
 import sys
 from pathlib import Path
 
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from study.pipeline.params import Refusal
 from study.sources.cifar10 import CACHE, CIFAR10
 
 
@@ -14,3 +18,23 @@ def experiment_environment(root: Path) -> dict[str, str]:
     if environment.get("CIFAR10_DIR") or (folder / CIFAR10.filename).exists():
         environment["CIFAR10_DIR"] = str(folder.resolve())
     return environment
+
+
+def require_ascii(root: Path) -> None:
+    """Raises Refusal where DVC 3.67 could not begin: it writes ASCII when it tells the other folder of this one.
+
+    It tells where its cache is, and the repository's settings of git. A folder without git is refused too.
+    """
+    try:
+        with Repo(root) as repo:
+            cache = str(repo.cache.local_cache_dir)
+    except DvcException as fault:
+        raise Refusal(f"{fault}: get the project with `git clone`") from None
+    if not cache.isascii():
+        raise Refusal(
+            f"DVC keeps its cache in {cache}, and runs experiments only where that path is plain ASCII: move the "
+            "project, or name another folder, `dvc cache dir --local FOLDER`"
+        )
+    settings = root / ".git/config"
+    if settings.exists() and not settings.read_bytes().isascii():  # in a worktree .git is a file
+        raise Refusal(f"DVC runs experiments only where {settings} is plain ASCII: change what is not")

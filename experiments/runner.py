@@ -16,7 +16,7 @@ from dvc.api import DVCFileSystem
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
-from experiments.environment import experiment_environment
+from experiments.environment import experiment_environment, require_ascii
 from experiments.figures import FIGURES
 from experiments.seeds_table import seeds_table
 from experiments.studies import Experiment, Settings, Study
@@ -43,9 +43,11 @@ class Cluster(Protocol):
 def run_study(root: Path, name: str, study: Study, cluster: Cluster | None = None) -> list[str]:
     """Run what has not finished yet, then write the table and the figure. Returns the experiments that failed.
 
-    Here one after another, or all at once on the cluster. Raises Refusal, after the last, when what a finished one
-    measured has been dropped from DVC's cache.
+    Here one after another, or all at once on the cluster. Raises Refusal, before the first, where DVC could not run any
+    here; after the last, when what a finished one measured has been dropped from DVC's cache.
     """
+    if not cluster:
+        require_ascii(root)
     queue = study.experiments(name)
     names = {experiment.label: identity(root, experiment, study.targets(experiment.setting)) for experiment in queue}
     if cluster:

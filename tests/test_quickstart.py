@@ -53,14 +53,73 @@ quickstart.run_experiment([sys.executable, "-c", sys.argv[1]], dict(os.environ))
     assert running.returncode == 1
 
 
-@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's use of pygtrie
-def test_results_are_copied_out_of_the_experiment(monkeypatch, tmp_path):
+@pytest.fixture
+def git(monkeypatch, tmp_path):
+    """Runs git in a repository of its own, which is the working directory; returns what it prints."""
+
     def git(*arguments):
         identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
-        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+        command = ["git", *identity, *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
 
     monkeypatch.chdir(tmp_path)
     git("init")
+    return git
+
+
+def test_a_finished_experiment_replaces_an_earlier_one_of_any_commit(git):
+    git("commit", "--allow-empty", "--message", "earlier")
+    for name in ("ab/cdef/quickstart", "12/3456/quickstart", "ab/cdef/another"):
+        git("update-ref", f"refs/exps/{name}", "HEAD")
+    git("commit", "--allow-empty", "--message", "finished")
+    git("update-ref", "refs/exps/ab/cdef/quickstart-new", "HEAD")
+    quickstart.replace_experiment()
+    told = git("for-each-ref", "--format=%(refname) %(contents:subject)", "refs/exps")
+    assert told.splitlines() == ["refs/exps/ab/cdef/another earlier", "refs/exps/ab/cdef/quickstart finished"]
+
+
+@pytest.mark.parametrize("finishes", [False, True])
+def test_an_earlier_run_stays_until_the_next_has_finished(monkeypatch, git, tmp_path, finishes):
+    git("commit", "--allow-empty", "--message", "earlier")
+    git("update-ref", "refs/exps/ab/cdef/quickstart", "HEAD")
+    git("commit", "--allow-empty", "--message", "later")
+
+    def run(command, environment):
+        assert command[:6] == ["dvc", "exp", "run", "--temp", "--name", "quickstart-new"]
+        if not finishes:
+            sys.exit("stopped")
+        git("update-ref", "refs/exps/ab/cdef/quickstart-new", "HEAD")
+
+    def copied(root):
+        sys.exit("finished")
+
+    monkeypatch.setattr(quickstart, "__file__", str(tmp_path / "quickstart.py"))
+    monkeypatch.setattr(quickstart, "require_ascii", lambda root: None)
+    monkeypatch.setattr(quickstart.cifar10, "at_hand", lambda root: False)
+    monkeypatch.setattr(quickstart, "run_experiment", run)
+    monkeypatch.setattr(quickstart, "copy_results", copied)
+    with pytest.raises(SystemExit, match="finished" if finishes else "stopped"):
+        quickstart.main()
+    left = git("for-each-ref", "--format=%(refname) %(contents:subject)", "refs/exps").splitlines()
+    assert left == [f"refs/exps/ab/cdef/quickstart {'later' if finishes else 'earlier'}"]
+
+
+def test_what_dvc_could_not_run_is_refused_in_one_line_before_anything_starts(monkeypatch, git, tmp_path, capsys):
+    def begun(*_):
+        pytest.fail("begun")
+
+    monkeypatch.setattr(quickstart, "__file__", str(tmp_path / "quickstart.py"))
+    monkeypatch.setattr(quickstart, "choose_dataset", begun)
+    git("config", "user.name", "Zoë")
+    with Repo.init(tmp_path):
+        pass
+    with pytest.raises(SystemExit) as ended:
+        quickstart.main()
+    assert ended.value.code.startswith("quickstart: DVC runs experiments only where ") and "\n" not in ended.value.code
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's use of pygtrie
+def test_results_are_copied_out_of_the_experiment(git, tmp_path):
     with Repo.init(tmp_path):
         pass
     for name in ("metrics/summary.json", "plots/a.csv", "MODEL_CARD.md", "report.html", "models/model.onnx"):
