@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
-import yaml
 from dvc.api import DVCFileSystem
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
@@ -22,7 +21,7 @@ from experiments.seeds_table import seeds_table
 from experiments.studies import Experiment, Settings, Study
 from experiments.systems_table import systems_table
 from study.pipeline.files import read_table, write_table
-from study.pipeline.params import Refusal, Yaml12Loader, read_params
+from study.pipeline.params import Refusal, read_params, read_yaml
 from study.pipeline.stage import Ended
 from study.pipeline.variants import FINE_TUNED
 from study.reporting.figures import save_png
@@ -255,7 +254,7 @@ def committed_rows(root: Path, study: Study) -> list[dict[str, Any]]:
         corruption = read_table(file)
     names = study.shared.get("corrupt_eval.corruptions", corruption["corruption"].unique())
     kept = corruption["corruption"].isin(names) & corruption["variant"].isin(study.variants)
-    images = yaml.load(files.read_text("params.yaml"), Yaml12Loader)["data"]["train"]
+    images = read_yaml(files.read_text("params.yaml"))["data"]["train"]
     facts = {"setting": study.committed, "seed": 0, "train_images": images}
     return [facts | row for row in measured_rows(calibration, corruption[kept], read_json("training"))]
 

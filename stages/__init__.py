@@ -19,13 +19,13 @@ NEEDED = (
     "pydantic",
     "pydantic_core",
     "requests",
+    "ruamel",
     "safetensors",
     "scipy",
     "sklearn",
     "tqdm",
     "urllib3",
     "vl_convert",
-    "yaml",
 )
 OLDEST = (3, 11)
 

@@ -10,14 +10,13 @@ from statistics import fmean
 
 import pandas as pd
 import pytest
-import yaml
 
 import quickstart
 from experiments.runner import changed
 from experiments.studies import STUDIES
 from stages import check_params
 from study.pipeline.files import read_json
-from study.pipeline.params import Yaml12Loader, read_params
+from study.pipeline.params import read_params, read_yaml
 from study.pipeline.variants import VARIANTS
 from study.reporting.results_table import HEADINGS
 from tests.test_packages import ALLOWED
@@ -150,7 +149,7 @@ def settings(command, folder):
     """What a command of `dvc exp run` changes, with `folder` in the place of DIR."""
     found = re.findall(r"(?:-S|--set-param) ('[^']*'|\S+)", command)
     pairs = (shlex.split(setting)[0].split("=", 1) for setting in found)
-    return {key: yaml.load(value.replace("DIR", str(folder)), Yaml12Loader) for key, value in pairs}
+    return {key: read_yaml(value.replace("DIR", str(folder))) for key, value in pairs}
 
 
 @pytest.mark.parametrize("path", [*PAGES, ROOT / "pictures/README.md"], ids=named)

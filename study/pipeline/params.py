@@ -1,14 +1,13 @@
 """Typed parameters: every block of params.yaml is a `Block`, declared beside the code that uses it."""
 
-import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from reprlib import Repr
 from textwrap import shorten
 from typing import Annotated, Any, TypeVar, overload
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
 
 FAULTS = 5  # named in one message; a list of a hundred thousand words would give as many
 BRIEF = Repr()
@@ -28,46 +27,19 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Yaml12Loader(yaml.SafeLoader):
-    """YAML 1.2's core schema, which DVC follows: 5e-05 is a number, yes and 2026-01-01 are text, a key occurs once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            seen: set[Hashable] = set()
-            for part, _ in node.value:
-                key = self.construct_object(part, deep=True)
-                if key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key!r} occurs twice", part.start_mark
-                    )
-                seen.add(key)
-        return mapping
-
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        return int(node.value, 0 if node.value[:2] in ("0o", "0x") else 10)
-
-
-Yaml12Loader.yaml_implicit_resolvers = {}  # none of YAML 1.1's
-Yaml12Loader.add_constructor("tag:yaml.org,2002:int", Yaml12Loader.construct_yaml_int)
-for kind, pattern, first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        list("-+.0123456789"),
-    ),
-):
-    Yaml12Loader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(f"(?:{pattern})\\Z"), first)
+def read_yaml(content: bytes | str) -> Any:
+    """YAML as DVC reads it, with its library: version 1.2, in which 5e-05 and 1_000 are numbers and yes is text."""
+    return YAML(typ="safe").load(content)
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    """The parameters as plain Python values. Raises Refusal when the file is not a YAML mapping."""
-    content = path.read_bytes()
+    """The parameters as plain Python values. Raises Refusal when the file is missing or is not a YAML mapping."""
     try:
-        params = yaml.load(content, Yaml12Loader)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise Refusal(f"{path} is missing: `git checkout {path.name}` restores it") from None
+    try:
+        params = read_yaml(content)
     except Exception as fault:  # a very long number or a very deep nesting raises other errors than YAMLError
         raise Refusal(f"{path} is not valid YAML: {shorten(str(fault), 300, placeholder='...')}") from None
     if not isinstance(params, dict):

@@ -44,12 +44,12 @@ TOY = '''
 """Stands in for every stage. A file `hold` beside the one that $LOG names lets no training at lr 0.2 go on."""
 import json, os, sys, time
 from pathlib import Path
-import yaml
+from ruamel.yaml import YAML
 
 stage, variant = sys.argv[1], (sys.argv[2:] or ["features"])[0]
 lr = 0.0
 if stage == "training":
-    lr = yaml.safe_load(Path("params.yaml").read_text())["train"]["full"]["lr"]
+    lr = YAML(typ="safe").load(Path("params.yaml"))["train"]["full"]["lr"]
     log = Path(os.environ["LOG"])
     with log.open("a") as file:
         print(lr, file=file)
@@ -66,7 +66,8 @@ row |= {"ece_before": 0.3, "ece_after": 0.2, "ece_null_mean": 0.05, "ece_null_up
 content = {
     "features": {"seconds": 2.0},
     "training": {"train_seconds": 3.0, "lr": lr},
-    "calibration": {"temperature": 1.5, "before": scores, "after": scores, "intervals": interval},
+    "calibration": {"temperature": 1.5, "fitted": True, "before": scores, "after": scores, "intervals": interval}
+    | {"never_predicted": [], "per_class": {"cat": {"support": 1}}},
     "corruption": ",".join(row) + "\\n" + ",".join(map(str, row.values())) + "\\n",
 }[stage]
 path = Path("results") / {

@@ -1,7 +1,9 @@
+import datetime
 import math
 from typing import Annotated
 
 import pytest
+from dvc.utils.serialize import load_yaml
 from pydantic import Field
 
 from study.pipeline.params import Block, Refusal, parse, read_params
@@ -38,12 +40,14 @@ def params(tmp_path, text):
         *(("5e-05", 0.00005), ("1e3", 1000.0), ("-.5", -0.5), ("5.", 5.0), ("+1.5E+2", 150.0)),
         *((".inf", float("inf")), ("-.INF", float("-inf")), ("123", 123), ("-7", -7), ("+7", 7)),
         *(("0123", 123), ("0o17", 15), ("0x1f", 31), ("true", True), ("FALSE", False)),
+        *(("1_000", 1000), ("1_0.5", 10.5), ("0b101", 5), ("2026-01-01", datetime.date(2026, 1, 1))),
         *(("null", None), ("~", None), ("", None), ("NULL", None)),
     ],
 )
-def test_a_plain_word_is_what_yaml_1_2_says(tmp_path, text, value):
+def test_a_plain_word_is_what_dvc_reads(tmp_path, text, value):
     read = params(tmp_path, f"a: {text}")["a"]
     assert read == value and type(read) is type(value)
+    assert load_yaml(tmp_path / "params.yaml") == {"a": value}  # DVC's own reader
 
 
 def test_exponents_as_dvc_writes_them_are_numbers(tmp_path):
@@ -58,8 +62,7 @@ def test_not_a_number_is_read_as_one_float(tmp_path):
     "text",
     [
         *("yes", "no", "on", "off", "y", "N", "tRUE", "nULL"),  # truth values and nothings of YAML 1.1, or of none
-        *("2026-01-01", "2001-02-30", "2001-02-03T99:99:99"),  # dates of YAML 1.1, some of which there never were
-        *("1_000", "0b101", "1:30", "0o8", "0xg", "1e", ".", "e5", "nan", "inf", "-0x1f", "<<", "="),
+        *("1:30", "0o8", "0xg", "1e", "e5", "nan", "inf", "2001-02-03T99:99:99x"),
     ],
 )
 def test_a_word_that_only_yaml_1_1_converts_is_text(tmp_path, text):
@@ -72,12 +75,12 @@ def test_a_quoted_number_is_text(tmp_path):
 
 @pytest.mark.parametrize("key", ["a", "0", "false", "''", "~"])
 def test_a_key_that_occurs_twice_is_refused(tmp_path, key):
-    with pytest.raises(Refusal, match="occurs twice"):
+    with pytest.raises(Refusal, match="duplicate key"):
         params(tmp_path, f"{key}: 1\nb: 2\n{key}: 3")
 
 
 def test_a_key_that_occurs_twice_deep_inside_is_refused_too(tmp_path):
-    with pytest.raises(Refusal, match="the key 'lr' occurs twice"):
+    with pytest.raises(Refusal, match='duplicate key "lr"'):
         params(tmp_path, "train: {fc: {lr: 1, lr: 2}}")
 
 
@@ -155,7 +158,7 @@ def test_a_missing_block_is_refused():
     [
         *("a: [1", "- 1\n- 2", "", "a: 1\na: 2", "a: \0", 'a: "\\Uffffffff"', "a: " + "9" * 5000, "a: " + "[" * 3000),
         *("a: !!timestamp 2001-02-30", "a: !!int ''", "a: !!int word", "a: !!bool word", "a: !!float w"),
-        *("a: - 1", "- " * 3000 + "1", "{" * 3000, "a: *nowhere", "? [a]\n: 1", "? {a: 1}\n: 1"),
+        *("a: - 1", "- " * 3000 + "1", "{" * 3000, "a: *nowhere"),
         *("a: !!python/object/apply:os.system [date]", "a: !unknown 1", "a: !!map [1]", "a: &a [*a", "%YAML 9.9\n"),
         *(b"a: \xff", b"a: caf\xe9", b"\xff\xfea", b"a: \xed\xa0\x80"),
     ],

@@ -1,5 +1,6 @@
 """Several processes over gloo on this machine, started by torchrun; learning.py is what they do."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,6 @@ from typing import NamedTuple
 
 import pytest
 import torch
-import yaml
 from torch import Tensor
 
 from study.networks import device
@@ -122,7 +122,7 @@ def test_a_killed_process_ends_the_other_and_the_next_run_carries_on_to_the_same
 def test_train_full_starts_itself_again_in_two_processes_and_leaves_what_one_leaves(project):
     root, params = project
     params["train"]["full"]["processes"] = 2
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    (root / "params.yaml").write_text(json.dumps(params))
     process = start(root, "-m", "stages.train_full")
     assert process.returncode == 0, process.stderr
     assert read_json(root / "results/training/full/cost.json")["device"].startswith("2 x ")
