@@ -78,7 +78,7 @@ def finish(process):
 def interrupt(root, variant, phase, number):
     """What a training prints, and its status and last words, when it gets a signal after one more epoch of `phase`."""
     process = start(root, "-c", HELD, phase, variant)
-    while process.poll() is None and not list(root.glob(f".cache/checkpoints/{variant}-*/{phase}.pt")):
+    while process.poll() is None and not list(root.glob(f".cache/checkpoints/{variant}/*/{phase}.pt")):
         time.sleep(0.02)
     process.send_signal(number)
     output, errors = process.communicate()

@@ -11,18 +11,24 @@ from typing import IO, Any
 import pandas as pd
 
 TEXT = dict.fromkeys(("actual", "class", "predicted", "true"), str)  # the columns that hold class names
+PART = ".part-"  # in the name of a folder that is being written; .dvcignore knows it
+MARKER = ".written-by-whole_folder"
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder to write into. It replaces `folder` when the block ends, and is removed if it fails.
 
-    Leftovers of a killed process are removed first. A folder has one writer at a time.
+    The temporary folder lies beside `folder`, so that a rename is enough, and holds a MARKER. One that a killed process
+    left is removed first, if it has the marker. A folder has one writer at a time.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}-*"):
-        shutil.rmtree(left)
-    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+    prefix = f".{folder.name}{PART}"
+    for left in folder.parent.iterdir():
+        if left.name.startswith(prefix) and (left / MARKER).is_file():
+            shutil.rmtree(left)
+    with TemporaryDirectory(prefix=prefix, dir=folder.parent) as temporary:
+        (Path(temporary) / MARKER).touch()
         part = Path(temporary) / folder.name
         part.mkdir()
         yield part
@@ -31,10 +37,15 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         part.rename(folder)
 
 
+def write_text(path: Path, text: str) -> None:
+    """As UTF-8, with the same ends of lines on every system."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Indented, so that `git diff` reads well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from study.networks.device import device
+from study.pipeline.libraries import libraries
 from study.pipeline.params import Block
 
 STUDY = Path(__file__).parents[1]
@@ -18,22 +19,21 @@ CODE = ("data", "features", "light_resnet", "networks", "pipeline", "training") 
 
 
 class Checkpoints:
-    """The state of a variant's training phases, under root/.cache/checkpoints.
+    """The state of a variant's training phases, under root/.cache/checkpoints/{variant}.
 
-    The key is a hash of settings, inputs, training code, torch's version, the device and the number of threads. A
-    training with another key starts afresh and removes the variant's old checkpoints.
+    The key is a hash of settings, inputs, training code, the libraries' versions, the device and the number of threads.
+    A training with another key starts afresh and removes the variant's old checkpoints.
     """
 
     def __init__(self, root: Path, variant: str, settings: Iterable[Block], inputs: Iterable[Path]) -> None:
-        digest = hashlib.sha256(f"{torch.__version__} {device()} {torch.get_num_threads()}".encode())
+        digest = hashlib.sha256(f"{libraries()} {device()} {torch.get_num_threads()}".encode())
         for block in settings:
             digest.update(block.model_dump_json().encode())
         for path in [*inputs, *(path for package in CODE for path in sorted((STUDY / package).glob("[!.]*.py")))]:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-        parent = root / ".cache/checkpoints"
-        self._folder = parent / f"{variant}-{digest.hexdigest()[:16]}"
-        for stale in parent.glob(f"{variant}-*"):
+        self._folder = root / ".cache/checkpoints" / variant / digest.hexdigest()[:16]
+        for stale in self._folder.parent.glob("*"):
             if stale != self._folder:
                 shutil.rmtree(stale)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -56,4 +56,4 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Remove every phase, once the training's results are written."""
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self._folder.parent)

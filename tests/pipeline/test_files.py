@@ -1,11 +1,13 @@
 import json
+from fnmatch import fnmatch
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from study.pipeline.files import read_json, read_table, whole_folder, write_json, write_table
+from study.pipeline.files import read_json, read_table, whole_folder, write_json, write_table, write_text
 
 NUMBERS = ["1", "01", "1e3", "-inf", "nan", "2026-01-01"]
 ODD_NAMES = [*NUMBERS, "NA", "None", "null", "True", " ", "a, b", 'a "b"', "é\n", "猫"]
@@ -42,11 +44,34 @@ def test_whole_folder_leaves_the_old_one_when_the_block_fails(tmp_path):
 
 
 def test_whole_folder_removes_what_a_killed_process_left_of_an_earlier_one(tmp_path):
-    (tmp_path / ".raw-k1ll3d/raw").mkdir(parents=True)
-    (tmp_path / ".rawest-other").mkdir()
+    killed = whole_folder(tmp_path / "raw")
+    left = killed.__enter__().parent
+    assert left.parent == tmp_path and left.is_dir()
     with whole_folder(tmp_path / "raw"):
         pass
-    assert _names(tmp_path) == [".rawest-other", "raw"]
+    assert _names(tmp_path) == ["raw"]
+
+
+@pytest.mark.parametrize("name", [".raw-notes", ".raw.part-mine", ".raw", ".rawest.part-other", "raw.part-1"])
+def test_a_folder_of_somebody_else_is_left_alone_whatever_its_name(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "notes.txt").write_text("mine")
+    with whole_folder(tmp_path / "raw"):
+        pass
+    assert (tmp_path / name / "notes.txt").read_text() == "mine"
+
+
+def test_what_is_being_written_is_not_part_of_a_folder_that_dvc_hashes(tmp_path):
+    patterns = (Path(__file__).parents[2] / ".dvcignore").read_text().splitlines()
+    with whole_folder(tmp_path / "raw") as folder:
+        assert any(fnmatch(folder.parent.name + "/", pattern) for pattern in patterns if pattern.startswith(".*"))
+
+
+def test_lines_end_alike_on_every_system(tmp_path):
+    write_text(tmp_path / "card.md", "a\nb\n")
+    write_json(tmp_path / "metrics.json", {"a": 1})
+    assert (tmp_path / "card.md").read_bytes() == b"a\nb\n"
+    assert (tmp_path / "metrics.json").read_bytes() == b'{\n  "a": 1\n}\n'
 
 
 def test_json_is_read_as_it_was_written_and_reads_well_in_a_diff(tmp_path):

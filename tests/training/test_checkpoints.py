@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from study.networks.classifier import Head
+from study.pipeline.libraries import libraries
 from study.training.checkpoints import CODE, Checkpoints
 from tests.test_dvc_yaml import import_closure
 
@@ -31,22 +32,30 @@ def test_a_phase_that_has_not_begun_has_no_state(tmp_path, data):
     assert Checkpoints(tmp_path, "full", [HEAD], [data]).load("head") is None
 
 
-def test_another_variant_keeps_its_own(tmp_path, data):
-    Checkpoints(tmp_path, "full", [HEAD], [data]).save("head", STATE)
-    assert Checkpoints(tmp_path, "layer4", [HEAD], [data]).load("head") is None
-    assert Checkpoints(tmp_path, "full", [HEAD], [data]).load("head")
+@pytest.mark.parametrize("name", ["layer4", "full-bn"])
+def test_another_variant_keeps_its_own(tmp_path, data, name):
+    Checkpoints(tmp_path, name, [HEAD], [data]).save("head", STATE)
+    assert Checkpoints(tmp_path, "full", [HEAD], [data]).load("head") is None
+    Checkpoints(tmp_path, "full", [HEAD], [data]).remove()
+    assert Checkpoints(tmp_path, name, [HEAD], [data]).load("head")
 
 
 def test_other_settings_start_from_nothing(tmp_path, data):
     Checkpoints(tmp_path, "full", [HEAD], [data]).save("head", STATE)
     other = Head(hidden=[8], dropout=0.4)
     assert Checkpoints(tmp_path, "full", [other], [data]).load("head") is None
-    assert len(list((tmp_path / ".cache/checkpoints").iterdir())) == 1
+    assert len(list((tmp_path / ".cache/checkpoints/full").iterdir())) == 1
 
 
 def test_another_number_of_threads_starts_from_nothing(tmp_path, data, monkeypatch):
     Checkpoints(tmp_path, "full", [HEAD], [data]).save("head", STATE)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1000)
+    assert Checkpoints(tmp_path, "full", [HEAD], [data]).load("head") is None
+
+
+def test_another_version_of_a_library_starts_from_nothing(tmp_path, data, monkeypatch):
+    Checkpoints(tmp_path, "full", [HEAD], [data]).save("head", STATE)
+    monkeypatch.setattr("study.training.checkpoints.libraries", lambda: libraries() | {"torchvision": "0.28.1"})
     assert Checkpoints(tmp_path, "full", [HEAD], [data]).load("head") is None
 
 
