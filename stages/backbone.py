@@ -9,7 +9,7 @@ Params: backbone.name, backbone.weights.
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from study.data.splits import load_raw
 from study.networks.backbones import BackboneName
@@ -25,7 +25,7 @@ def run(params: dict[str, Any], root: Path) -> None:
     if weights == "none":
         state = rescaled(name, state, load_raw(root).train_images)
     with whole_folder(root / "data/backbone") as folder:
-        save_file(state, folder / "weights.safetensors", {"backbone": name})
+        (folder / "weights.safetensors").write_bytes(save(state, {"backbone": name}))
     print(f"{name}: {weights}")
 
 

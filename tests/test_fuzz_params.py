@@ -8,11 +8,12 @@ import os
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages.check_params import run
 from study.pipeline.params import Refusal, read_params
+from study.pipeline.stage import refused_by_the_system
 from tests.test_dvc_yaml import ROOT
 
 TEXT = (ROOT / "params.yaml").read_text()
@@ -20,7 +21,8 @@ PARAMS = read_params(ROOT / "params.yaml")
 HUGE = 10**5000  # more digits than Python turns into text
 LONGEST = 2000  # characters of a refusal
 TIMES = int(os.environ.get("FAULT_TIMES", 1))  # python -m faults takes more
-BOUNDED = settings(derandomize=True, database=None, deadline=None, max_examples=200 * TIMES)
+UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # as a busy machine is
+BOUNDED = settings(derandomize=True, database=None, max_examples=200 * TIMES, **UNHURRIED)
 SEEN = Counter()
 
 
@@ -39,6 +41,7 @@ def accepted(params, folder):
     try:
         run(params, folder)
     except (Refusal, OSError) as refusal:
+        assert isinstance(refusal, Refusal) or refused_by_the_system(refusal)
         assert_is_one_line(refusal)
         return False
     SEEN["accepted"] += 1

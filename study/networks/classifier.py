@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +20,8 @@ from study.networks.trunk_and_tail import Layer, map_size
 from study.pipeline.params import Block
 
 Depth = Literal["fc", "layer4", "full"]
-ImageSize = Annotated[int, Field(ge=32, le=512)]  # pixels per side, after resizing
+LEAST_IMAGE_SIZE = 32
+ImageSize = Annotated[int, Field(ge=LEAST_IMAGE_SIZE, le=512)]  # pixels per side, after resizing
 
 
 class Head(Block):
@@ -152,4 +153,5 @@ def save_classifier(model: Classifier, path: Path) -> None:
     """Write safetensors: the weights, and in the metadata the config that rebuilds the model."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, path, {"config": json.dumps(model.config)})
+    content = save(tensors, {"config": json.dumps(model.config)})  # save_file hides a full disk behind its own error
+    path.write_bytes(content)

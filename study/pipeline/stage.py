@@ -1,6 +1,7 @@
 """The frame around every stage script: one run at a time, and a one-line message when it cannot go on."""
 
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ from study.pipeline.params import Refusal, read_params
 
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # from glibc's malloc.h
 LARGEST = 2**30  # bytes; freed blocks up to this size are reused
+# What the machine refuses and its user can mend: full disk, quota, no permission, read-only, name too long.
+REFUSED_BY_THE_SYSTEM = {"ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "ENAMETOOLONG"}
 
 
 class Ended(BaseException):
@@ -23,8 +26,9 @@ class Ended(BaseException):
 def main(run: Callable[..., None], *args: str) -> None:
     """Call `run(params, root, *args)` on the project in the working directory.
 
-    Exits with a one-line message: status 1 on a Refusal or an operating-system error (full disk, no permission), status
-    128 plus the signal's number on SIGINT and SIGTERM. Any other error is a bug and keeps its traceback.
+    Exits with a one-line message: status 1 on a Refusal or where the operating system refuses (full disk, no
+    permission), status 128 plus the signal's number on SIGINT and SIGTERM. Any other error is a bug and keeps its
+    traceback.
     """
     root, name = Path(), "-".join([Path(sys.argv[0]).stem, *args])
     keep_freed_memory()
@@ -35,12 +39,23 @@ def main(run: Callable[..., None], *args: str) -> None:
         rank = os.environ.get("RANK", "0")  # set by torchrun, whose processes all run this stage
         with only_one(root, name if rank == "0" else f"{name}-{rank}"):
             run(params, root, *args)
-    except (Refusal, OSError) as fault:
+    except Refusal as fault:
+        sys.exit(f"{name}: {fault}")
+    except OSError as fault:
+        if not refused_by_the_system(fault):
+            raise
         sys.exit(f"{name}: {fault}")
     except Ended as ended:
         (number,) = ended.args
         print(f"{name}: ended by {signal.Signals(number).name}; the next run does what is missing", file=sys.stderr)
         sys.exit(128 + number)
+
+
+def refused_by_the_system(fault: OSError) -> bool:
+    """Whether the user can mend it. NumPy's error for a full disk has no number: "20 requested and 7 written"."""
+    if fault.errno is None:
+        return "requested and" in str(fault)
+    return errno.errorcode.get(fault.errno) in REFUSED_BY_THE_SYSTEM
 
 
 def _end(number: int, _frame: object) -> None:

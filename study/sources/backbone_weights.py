@@ -104,9 +104,11 @@ def imagenet(name: BackboneName) -> torchvision.models.WeightsEnum:
 
 
 def _bundled(root: Path) -> dict[str, Tensor]:
-    content = (root / BUNDLED).read_bytes()
+    content = (root / BUNDLED).read_bytes() if (root / BUNDLED).is_file() else b""
     if hashlib.sha256(content).hexdigest() != BUNDLED_SHA256:
-        raise Refusal(f"{BUNDLED} is damaged (its sha256 is not {BUNDLED_SHA256}): restore it with `git checkout`")
+        raise Refusal(
+            f"{BUNDLED} is missing or damaged (its sha256 is not {BUNDLED_SHA256}): restore it with `git checkout`"
+        )
     return load(content)
 
 

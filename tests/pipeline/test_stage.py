@@ -1,12 +1,15 @@
+import errno
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from study.pipeline.params import Refusal
-from study.pipeline.stage import only_one
+from study.pipeline.stage import only_one, refused_by_the_system
 
 SCRIPT = """
 import time
@@ -17,6 +20,8 @@ def run(params, root, how):
         raise Refusal("data.train = 0: too few")
     if how == "full disk":
         raise OSError(28, "No space left on device", "models/fc.safetensors")
+    if how == "wrong path":
+        open("results/no-such-folder/table.csv")
     print("working", flush=True)
     time.sleep(60)
 main(run, "{how}")
@@ -77,6 +82,32 @@ def test_a_fault_that_the_user_can_mend_is_one_line_and_status_one(start, how, l
     process = start(how)
     assert process.communicate()[1] == line
     assert process.returncode == 1
+
+
+def test_a_wrong_path_inside_a_stage_is_a_bug_and_keeps_its_traceback(start):
+    process = start("wrong path")
+    errors = process.communicate()[1]
+    assert errors.startswith("Traceback") and "in run" in errors
+    assert errors.endswith("No such file or directory: 'results/no-such-folder/table.csv'\n")
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        *(("ENOSPC", True), ("EDQUOT", True), ("EACCES", True), ("EPERM", True), ("EROFS", True)),
+        *(("ENAMETOOLONG", True), ("ENOENT", False), ("EISDIR", False), ("EEXIST", False), ("EBADF", False)),
+    ],
+)
+def test_the_system_refuses_for_want_of_room_or_permission_and_not_for_a_wrong_path(name, refused):
+    assert refused_by_the_system(OSError(getattr(errno, name), os.strerror(getattr(errno, name)))) == refused
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_numpy_s_error_for_a_full_disk_is_one_too():
+    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(OSError, match="requested") as fault:
+        np.zeros(2**20).tofile(full)
+    assert fault.value.errno is None and refused_by_the_system(fault.value)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -335,7 +334,7 @@ def test_a_damaged_file_from_the_hub_is_refused_in_one_line(hub, tmp_path):
     assert re.search(r"Refusal: .* cannot get the weights of timm/test_resnet .*: try again, or use", lines[-1])
 
 
-def test_a_hub_that_does_not_answer_is_refused_in_one_line_within_seconds(
+def test_a_hub_that_does_not_answer_is_asked_once_and_refused_in_one_line(
     dead_address, file_server, tmp_path, monkeypatch
 ):
     timm_library()
@@ -346,13 +345,12 @@ def test_a_hub_that_does_not_answer_is_refused_in_one_line_within_seconds(
     file_server.silent = True
     for address in (dead_address, file_server.address):
         monkeypatch.setattr(constants, "ENDPOINT", address)
-        start = time.monotonic()
         with pytest.raises(
             Refusal, match=rf"{address} does not answer.*-S backbone\.name=efficientnet_lite0"
         ) as refusal:
             backbone_weights("timm/test_resnet", "imagenet", tmp_path)
-        assert time.monotonic() - start < 10
         assert "\n" not in str(refusal.value)
+    assert file_server.unanswered == 1
 
 
 def test_a_network_without_weights_is_refused(tmp_path):

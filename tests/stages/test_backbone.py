@@ -31,7 +31,8 @@ def root(tmp_path, images):
 def save_images(root, images):
     (root / "data/raw").mkdir(parents=True, exist_ok=True)
     labels = np.arange(len(images)) % 10
-    save_raw(Raw(images, labels, images[:0], labels[:0], [f"class {label}" for label in range(10)]), root / "data/raw")
+    classes = [f"class {label}" for label in range(10)]
+    save_raw(Raw.without_val((images, labels), (images[:0], labels[:0]), classes), root / "data/raw")
 
 
 def written(root, **block):
