@@ -51,29 +51,29 @@ bench: $(VENV)/bench.stamp  ## speed beside what people would use instead, into 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: requirements.txt requirements/constraints.txt | $(BIN)/python
+$(VENV)/run.stamp: requirements.txt requirements/numeric.txt requirements/constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	touch $@
 
-$(VENV)/track.stamp: requirements.txt requirements/constraints.txt requirements/track.txt | $(BIN)/python
+$(VENV)/track.stamp: requirements.txt requirements/numeric.txt requirements/constraints.txt requirements/track.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements/track.txt
 	touch $@
 
-$(VENV)/ray.stamp: requirements.txt requirements/constraints.txt requirements/ray.txt | $(BIN)/python
+$(VENV)/ray.stamp: requirements.txt requirements/numeric.txt requirements/constraints.txt requirements/ray.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements/ray.txt
 	touch $@
 
-$(VENV)/app.stamp: requirements.txt requirements/constraints.txt requirements/app.txt | $(BIN)/python
+$(VENV)/app.stamp: requirements.txt requirements/numeric.txt requirements/constraints.txt requirements/app.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/app.txt
 	touch $@
 
-$(VENV)/bench.stamp: requirements.txt requirements/constraints.txt requirements/bench.txt | $(BIN)/python
+$(VENV)/bench.stamp: requirements.txt requirements/numeric.txt requirements/constraints.txt requirements/bench.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/bench.txt
 	touch $@
 
-$(VENV)/dev.stamp: requirements.txt requirements/constraints.txt requirements/dev.txt requirements/dev-nodeps.txt requirements/timm.txt | $(BIN)/python
+$(VENV)/dev.stamp: requirements.txt requirements/numeric.txt requirements/constraints.txt requirements/dev.txt requirements/dev-nodeps.txt requirements/timm.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/dev-nodeps.txt
 	touch $@

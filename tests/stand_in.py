@@ -23,7 +23,7 @@ UNTOUCHED_BY = {
     "data/subset/val.npz": (*OF_A_FOLDER, "data.test"),
     "data/subset/test.npz": (*OF_A_FOLDER, "data.train", "data.val"),
     "data/subset/classes.json": ("data.*",),
-    "results/temperature/${item.variant}.json": ("calibrate.*",),
+    "results/temperature/${item.variant}.json": ("calibrate.*", "data/subset/train.npz"),
 }
 READ_BY_FILE = {"data/subset": ("train.npz", "val.npz", "test.npz", "classes.json")}
 

@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 
-from study.pipeline.params import Yaml12Loader, read_params
+from study.pipeline.params import read_params, read_yaml
 from study.pipeline.variants import FINE_TUNED, VARIANTS
 from tests.stand_in import stand_in
 
@@ -95,6 +94,7 @@ RECOMPUTES = {
 
 # The same of a file of code, a line of which is edited.
 EDITS = {
+    "requirements/numeric.txt": EVERYTHING,
     "study/pipeline/code.py": EVERYTHING,
     "study/data/code.py": EVERYTHING,
     "study/sources/code.py": EVERYTHING,
@@ -194,7 +194,8 @@ def reproduced(tmp_path_factory):
     write_json(folder / "params.yaml", PARAMS)  # JSON is YAML, and is read faster
     write_json(folder / "stages.json", STAGES)
     files = [*EDITS, PARAMS["data"]["path"], "photos/dog/1.png"]
-    files += [dep for stage in STAGES.values() for dep in stage["deps"] if dep.startswith(("stages/", "weights/"))]
+    whole = ("requirements/", "stages/", "weights/")
+    files += [dep for stage in STAGES.values() for dep in stage["deps"] if dep.startswith(whole)]
     for file in files:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(file)
@@ -252,7 +253,7 @@ def with_change(change):
     for part in parents:
         block = block[part]
     assert leaf in block
-    block[leaf] = yaml.load(value, Yaml12Loader)
+    block[leaf] = read_yaml(value)
     return params
 
 

@@ -26,10 +26,9 @@ NEVER_IMPORTED = {
     "pandas-stubs": "what mypy knows of pandas",
     "pytest-xdist": "pytest -n",
     "ruff": "the command",
-    "types-pyyaml": "what mypy knows of PyYAML",
     "types-requests": "what mypy knows of requests",
 }
-STUDY = "requirements.txt"
+STUDY, NUMERIC = "requirements.txt", "requirements/numeric.txt"
 DEV, NO_DEPS, CONSTRAINTS = (f"requirements/{name}.txt" for name in ("dev", "dev-nodeps", "constraints"))
 TRACK, BENCH, TIMM, APP, RAY = (f"requirements/{name}.txt" for name in ("track", "bench", "timm", "app", "ray"))
 EXTRA = {  # by who imports more
@@ -55,7 +54,10 @@ def canonical(name):
 
 
 def lines(file):
-    return [line.strip() for line in (ROOT / file).read_text().splitlines() if line.strip() and line[0] not in "#-"]
+    """The requirements that a file names; of requirements.txt also those that numbers come from."""
+    files = (STUDY, NUMERIC) if file == STUDY else (file,)
+    text = "\n".join((ROOT / name).read_text() for name in files)
+    return [line.strip() for line in text.splitlines() if line.strip() and line[0] not in "#-"]
 
 
 def pins(*files):

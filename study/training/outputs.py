@@ -12,14 +12,15 @@ from torch import nn
 from study.networks.classifier import Classifier, save_classifier
 from study.networks.device import device, has_native_bf16
 from study.pipeline.files import write_json, write_table
+from study.pipeline.libraries import libraries
 from study.training.processes import processes
 
 
 def save_training(root: Path, variant: str, model: Classifier, part: nn.Module, curve: list[dict[str, Any]]) -> None:
     """Write models/{variant}.safetensors and, under results/training/{variant}, curve.csv and cost.json.
 
-    part: the trained part of `model`. Seconds go to cost.json only, so a repeated training reproduces the other files
-    byte for byte.
+    part: the trained part of `model`. Seconds, hardware and libraries go to cost.json only, so a repeated training
+    reproduces the other files byte for byte.
     """
     save_classifier(model, root / f"models/{variant}.safetensors")
     folder = root / "results/training" / variant
@@ -31,6 +32,7 @@ def save_training(root: Path, variant: str, model: Classifier, part: nn.Module, 
         "trainable_parameters": sum(parameter.numel() for parameter in part.parameters()),
         "device": f"{processes()} x {hardware()}" if processes() > 1 else hardware(),
         "precision": "bfloat16" if has_native_bf16() else "float32",
+        "libraries": libraries(),
     }
     write_json(folder / "cost.json", cost)
 

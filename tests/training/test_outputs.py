@@ -5,6 +5,7 @@ from study.networks.classifier import trainable
 from study.networks.inference import predict
 from study.networks.loading import load_classifier
 from study.pipeline.files import read_json
+from study.pipeline.libraries import libraries
 from study.training import outputs
 from study.training.outputs import save_training
 
@@ -25,6 +26,7 @@ def test_a_training_leaves_its_model_curve_and_cost_and_nothing_else(model, imag
     learned = reloaded.head if depth == "fc" else reloaded
     assert cost["trainable_parameters"] == sum(parameter.numel() for parameter in learned.parameters())
     assert cost["device"].endswith(" threads")
+    assert cost["libraries"] == libraries()
     files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     written = ("models/{}.safetensors", "results/training/{}/cost.json", "results/training/{}/curve.csv")
     assert files == {name.format(depth) for name in written}
