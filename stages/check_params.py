@@ -13,18 +13,20 @@ from study.attacks.gradient_attacks import Adversarial
 from study.attribution.cam import GradCam, require_map
 from study.conformal.prediction_sets import Conformal
 from study.corruption.catalogue import CorruptEval
+from study.corruption.pixel_values import REFERENCE_SIDE
 from study.evaluation.temperature import Calibrate
 from study.networks.backbones import BackboneName, require_usable
 from study.networks.classifier import Head
 from study.networks.light_classifier import LightClassifier
 from study.ood.images import Ood, require_pictures
+from study.pipeline.files import write_text
 from study.pipeline.params import Block, Refusal, parse
 from study.pipeline.stage import main
 from study.pipeline.variants import Variant
 from study.sources.backbone_weights import Weights, require_weights
 from study.sources.picture_folder import list_pictures, require_enough
 from study.sources.stratified_draw import Data
-from study.training.fine_tune import Common
+from study.training.fine_tune import Common, resolutions
 from study.training.from_scratch import ScratchPhase
 from study.training.recipe import ImagePhase, Phase
 
@@ -65,21 +67,29 @@ class Params(Block):
 
 def run(params: dict[str, Any], root: Path) -> None:
     checked = parse(params, "", Params)
-    common, scratch = checked.train.common, checked.train.scratch
-    first_size = checked.train.full.first_image_size
-    require_usable(checked.backbone.name, [size for size in (common.image_size, first_size) if size])
-    require_weights(checked.backbone.name, checked.backbone.weights)
-    if checked.freeze == "scratch":
-        require_map(checked.gradcam.layer, scratch.image_size, LightClassifier.map_size)
-    else:
-        require_map(checked.gradcam.layer, common.image_size)
-    for name, recipe, block in (("full", checked.train.full, "common"), ("scratch", scratch, "scratch")):
-        first, last = recipe.first_image_size, getattr(checked.train, block).image_size
+    common, full, scratch = checked.train.common, checked.train.full, checked.train.scratch
+    side = checked.data.side if checked.data.dataset == "folder" else REFERENCE_SIDE
+    scratch_size = scratch.image_size_for(side)
+    for name, recipe, block, last in (
+        ("full", full, "common", common.image_size),
+        ("scratch", scratch, "scratch", scratch_size),
+    ):
+        first = recipe.first_image_size
         if first is not None and first > last:
             raise Refusal(
                 f"params.yaml: train.{name}.first_image_size = {first}: it is more than train.{block}.image_size = "
                 f"{last}: lower the one or raise the other"
             )
+    # Of the sizes that an epoch trains at, which are multiples of 32, the least.
+    full_least = min(resolutions(full.first_image_size, common.image_size, full.epochs))
+    scratch_least = min(resolutions(scratch.first_image_size, scratch_size, scratch.epochs))
+    require_usable(checked.backbone.name, [common.image_size, full_least])
+    require_weights(checked.backbone.name, checked.backbone.weights)
+    if checked.freeze == "scratch":
+        require_map(checked.gradcam.layer, scratch_size, LightClassifier.map_size)
+    else:
+        require_map(checked.gradcam.layer, common.image_size)
+    for name, recipe, block in (("full", full, "common"), ("scratch", scratch, "scratch")):
         images = min(getattr(checked.train, block).batch_size, checked.data.train, checked.data.val // 2)
         if recipe.processes > images:
             raise Refusal(
@@ -94,16 +104,17 @@ def run(params: dict[str, Any], root: Path) -> None:
     if checked.data.dataset == "folder":
         require_enough(checked.data, list_pictures(root / checked.data.path), asked)
         sizes = {
-            "common.image_size": common.image_size,
-            "full.first_image_size": first_size,
-            "scratch.image_size": scratch.image_size,
-            "scratch.first_image_size": scratch.first_image_size,
+            "common.image_size": (common.image_size, common.image_size),
+            "full.first_image_size": (full.first_image_size, full_least),
+            "scratch.image_size": (scratch.image_size, scratch_size),
+            "scratch.first_image_size": (scratch.first_image_size, scratch_least),
         }
-        for name, image_size in sizes.items():
-            if image_size and checked.data.side > COARSEST * image_size:
+        for name, (given, used) in sizes.items():
+            if checked.data.side > COARSEST * used:
+                trained = "" if used == given else f", which trains at {used},"
                 raise Refusal(
-                    f"params.yaml: data.side = {checked.data.side}: train.{name} = {image_size} is less "
-                    "than half of it, and would skip pixels: lower the one or raise the other"
+                    f"params.yaml: data.side = {checked.data.side}: train.{name} = {given}{trained} is less than half "
+                    "of it, and would skip pixels: lower the one or raise the other"
                 )
     if checked.data.dataset != "cifar10" and checked.corrupt_eval.cifar10c_dir is not None:
         raise Refusal(
@@ -114,9 +125,7 @@ def run(params: dict[str, Any], root: Path) -> None:
         if images > checked.data.test:
             raise Refusal(f"params.yaml: {key} = {images}: there are {checked.data.test} test images (data.test)")
     require_pictures([root / path for path in checked.ood.paths])
-    marker = root / "data/params.ok"
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.write_text("params.yaml is valid\n")
+    write_text(root / "data/params.ok", "params.yaml is valid\n")
 
 
 if __name__ == "__main__":

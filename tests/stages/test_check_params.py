@@ -1,13 +1,20 @@
+import ast
 import copy
+import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import nullcontext
+from importlib import import_module
+from typing import get_type_hints
 
 import pytest
-import yaml
 
-from stages.check_params import run
+from stages.adapt import run as adapt
+from stages.check_params import Params, run
+from stages.label_errors import run as label_errors
+from stages.preview import run as preview
 from study.pipeline.params import Refusal, read_params
 from tests.test_dvc_yaml import ROOT
 
@@ -153,11 +160,37 @@ def test_a_folder_of_pictures_is_listed_before_anything_runs(tmp_path, pictures)
     assert "\n" not in str(refusal.value)
 
 
+def test_the_first_epochs_size_is_checked_as_it_is_used(tmp_path, pictures):
+    pictures["data"]["side"] = 70
+    pictures["train"]["full"]["first_image_size"] = 40  # rounded to 32, a stride of the network
+    with pytest.raises(Refusal, match=r"first_image_size = 40, which trains at 32, is less than half of it"):
+        run(pictures, tmp_path)
+    pictures["train"]["full"]["first_image_size"] = 48  # rounded to 64
+    run(pictures, tmp_path)
+
+
+def test_the_light_network_follows_the_pictures_unless_it_is_told_otherwise(tmp_path, pictures):
+    pictures["data"]["side"] = 96
+    assert pictures["train"]["scratch"]["image_size"] is None
+    run(pictures, tmp_path)
+
+
+def test_copies_do_not_count_among_the_pictures_that_there_are(tmp_path, pictures):
+    for name in ("cat/0", "cat/1", "cat/2"):
+        (tmp_path / f"mine/{name}.png").write_bytes(b"one picture")
+    pictures["data"] |= {"train": 38}
+    run(pictures, tmp_path)
+    pictures["data"] |= {"train": 39}
+    with pytest.raises(Refusal, match=r"there are 78 images; .*\(left out 2 copies of other pictures: cat/1.png"):
+        run(pictures, tmp_path)
+
+
 def test_pictures_much_larger_than_the_network_s_input_are_refused(tmp_path, pictures):
     pictures["data"]["side"] = 2 * pictures["train"]["common"]["image_size"]
     with pytest.raises(Refusal, match=r"data.side = 192: train.full.first_image_size = 64 is less than half of it"):
         run(pictures, tmp_path)
     pictures["train"]["full"]["first_image_size"] = None
+    pictures["train"]["scratch"]["image_size"] = 32
     with pytest.raises(Refusal, match=r"data.side = 192: train.scratch.image_size = 32 is less than half of it"):
         run(pictures, tmp_path)
     pictures["train"]["scratch"]["image_size"] = 97
@@ -180,7 +213,7 @@ def test_a_missing_block_is_refused_by_name(tmp_path, key):
 
 
 def test_a_bad_parameter_ends_the_script_with_one_line_and_status_one(tmp_path):
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed("freeze", "all")))
+    (tmp_path / "params.yaml").write_text(json.dumps(changed("freeze", "all")))
 
     result = subprocess.run(
         [sys.executable, "-m", "stages.check_params"],
@@ -252,3 +285,43 @@ def test_a_bad_mirror_or_first_image_size_is_refused_in_one_line(tmp_path, key, 
 )
 def test_other_values_of_mirror_and_first_image_size_are_valid(tmp_path, key, value):
     run(changed(key, value), tmp_path)
+
+
+def readers():
+    """The modules that read parameters, and for each call of `parse` in them its key and its type, as nodes."""
+    for path in [ROOT / "app.py", *sorted(ROOT.glob("stages/*.py")), *sorted(ROOT.glob("study/**/*.py"))]:
+        nodes = ast.walk(ast.parse(path.read_text()))
+        calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "parse"]
+        if calls:
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield pytest.param(name, [call.args[1:] for call in calls], id=name)
+
+
+def declared(key):
+    kind = Params
+    for part in key.split(".") if key else ():
+        kind = get_type_hints(kind, include_extras=True)[part]
+    return kind
+
+
+@pytest.mark.parametrize(("name", "calls"), list(readers()))
+def test_a_parameter_is_read_as_the_type_that_check_params_holds_it_to(name, calls):
+    for key, kind in calls:
+        if name == "stages.report" and isinstance(key, ast.Name):
+            continue  # it quotes whole blocks, computes nothing from them, and does not load torch for their types
+        assert eval(ast.unparse(kind), vars(import_module(name))) == declared(ast.literal_eval(key)), ast.unparse(key)
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "value", "line"),
+    [
+        (adapt, "calibrate.bins", 0, "calibrate.bins = 0: input should be greater than or equal to 2"),
+        (label_errors, "calibrate.resamples", 0, "resamples = 0: input should be greater than or equal to 20"),
+        (label_errors, "calibrate.seed", -1, "calibrate.seed = -1: input should be greater than or equal to 0"),
+        (label_errors, "data.dataset", "cifar", "data.dataset = 'cifar': input should be 'cifar10', 'digits' or"),
+        (preview, "data.dataset", "cifar", "data.dataset = 'cifar': input should be 'cifar10', 'digits' or 'folder'"),
+    ],
+)
+def test_a_stage_that_runs_alone_refuses_what_check_params_would(tmp_path, stage, key, value, line):
+    with pytest.raises(Refusal, match=re.escape(line)):
+        stage(changed(key, value), tmp_path, *(["fc"] if stage is adapt else []))

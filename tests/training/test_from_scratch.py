@@ -47,6 +47,18 @@ def test_images_grow_from_the_first_epoch_s_size_to_its_own_at_which_it_is_judge
     assert model.image_size == 64
 
 
+@pytest.mark.parametrize(("side", "image_size"), [(16, 32), (32, 32), (96, 96)])
+def test_without_a_size_of_its_own_the_network_sees_the_pictures_at_theirs(project, side, image_size):
+    phase = parse(project.params, "train.scratch", ScratchPhase)
+    assert phase.model_copy(update={"image_size": None}).image_size_for(side) == image_size
+    assert phase.model_copy(update={"image_size": 64}).image_size_for(side) == 64
+
+
+def test_a_network_trained_at_the_pictures_own_side_is_left_at_it(project):
+    project.params["train"]["scratch"]["image_size"] = None
+    assert train(project).image_size == load_split(project.root, "train")[0].shape[1]
+
+
 def test_neither_backbone_nor_features_are_read(project):
     for name in ("backbone/weights.safetensors", "features/pooled_train.npy", "features/trunk_train.npy"):
         (project.root / "data" / name).unlink()
