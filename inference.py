@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import onnxruntime
 
-from study.sources.image_files import InputError, find_pictures, read_bytes, read_image, reason
+from study.sources.image_files import InputError, find_pictures, of_one_colour, read_bytes, read_image, reason
 
 if TYPE_CHECKING:
     from study.publishing.explanation import Explainer
@@ -118,6 +118,8 @@ def table(answer: dict[str, Any]) -> str:
         lines.append(f"  {100 * answer['coverage']:g} % set: {', '.join(answer['set']) or EMPTY}")
     if answer["unlike_training_images"]:
         lines.append("  unlike the training images: do not rely on this answer")
+    if answer["one_colour"]:
+        lines.append("  of one colour: there is nothing to see in this picture")
     if "explanation" in answer:
         lines.append(f"  Grad-CAM: {shown(answer['explanation'])}")
     return "\n".join([heading, *lines])
@@ -223,7 +225,8 @@ def answer(
     probabilities, logits = model.probabilities_and_logits(image)
     best = np.argsort(-probabilities, kind="stable")[: options.top]
     rows = [{"class": model.classes[label], "probability": float(probabilities[label])} for label in best]
-    found = {"image": name, "predictions": rows, "unlike_training_images": model.is_unlike(logits)}
+    found = {"image": name, "predictions": rows}
+    found |= {"unlike_training_images": model.is_unlike(logits), "one_colour": of_one_colour(image)}
     if options.set is not None:
         found |= {"coverage": options.set, "set": model.prediction_set(logits, options.set)}
     if explainer:
