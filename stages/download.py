@@ -1,7 +1,7 @@
 """Get the dataset, verified.
 
 Reads CIFAR-10 from CIFAR10_DIR, .cache/cifar10, the official host or CIFAR10_URL; or scikit-learn's digits; or the
-pictures under data.path. Writes data/raw (images, labels, classes).
+pictures under data.path. Writes data/raw (images, labels, classes), and prints what is odd about the pictures.
 Params: data.dataset, data.path, data.side.
 """
 
@@ -13,7 +13,7 @@ from study.pipeline.files import whole_folder
 from study.pipeline.params import parse
 from study.pipeline.stage import main
 from study.sources import cifar10, digits
-from study.sources.picture_folder import list_pictures, read_pictures
+from study.sources.picture_folder import list_pictures, read_pictures, remarks
 from study.sources.stratified_draw import Dataset, FolderPath, Side
 
 
@@ -21,12 +21,16 @@ def run(params: dict[str, Any], root: Path) -> None:
     dataset = parse(params, "data.dataset", Dataset)
     if dataset == "folder":
         path, side = parse(params, "data.path", FolderPath), parse(params, "data.side", Side)
-        raw = read_pictures(list_pictures(root / path), side)
+        listing = list_pictures(root / path)
+        raw = read_pictures(listing, side)
+        for line in (*listing.notes, *remarks(listing, raw)):
+            print(line)
     else:
         raw = cifar10.load(root) if dataset == "cifar10" else digits.load()
     with whole_folder(root / "data/raw") as folder:
         save_raw(raw, folder)
-    print(f"{dataset}: {len(raw.train_labels)} images to train on, {len(raw.test_labels)} to test")
+    validated = f"{len(raw.val_labels)} to validate on, " if len(raw.val_labels) else ""
+    print(f"{dataset}: {len(raw.train_labels)} images to train on, {validated}{len(raw.test_labels)} to test")
 
 
 if __name__ == "__main__":

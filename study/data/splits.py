@@ -1,6 +1,6 @@
 """The arrays under data/: the raw images, and the splits drawn from them.
 
-data/raw/      train_images.npy, train_labels.npy, test_images.npy, test_labels.npy, classes.json
+data/raw/      {train,val,test}_images.npy, {train,val,test}_labels.npy, classes.json
 data/subset/   train.npz, val.npz, test.npz (images, labels, indices into the raw arrays), classes.json
 """
 
@@ -17,14 +17,23 @@ SplitName = Literal["train", "val", "test"]
 class Raw(NamedTuple):
     """A dataset as published. Images uint8 (N, H, W, 3), labels int64 (N,) in [0, C).
 
-    A dataset without test images has test_images of shape (0, H, W, 3); the test split is then drawn from train_images.
+    Where it has no val or no test images, theirs is of shape (0, H, W, 3), and that split is drawn from train_images.
     """
 
     train_images: np.ndarray
     train_labels: np.ndarray
+    val_images: np.ndarray
+    val_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
     classes: list[str]
+
+    @classmethod
+    def without_val(
+        cls, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], classes: list[str]
+    ) -> "Raw":
+        """A dataset of train and test images, each with their labels."""
+        return cls(*train, train[0][:0], train[1][:0], *test, classes)
 
 
 class Split(NamedTuple):
@@ -45,10 +54,8 @@ def save_raw(raw: Raw, folder: Path) -> None:
 def load_raw(root: Path) -> Raw:
     """The arrays stay on disk until read."""
     folder = root / "data/raw"
-    train_images, train_labels, test_images, test_labels = (
-        np.load(folder / f"{name}.npy", mmap_mode="c") for name in Raw._fields if name != "classes"
-    )
-    return Raw(train_images, train_labels, test_images, test_labels, read_json(folder / "classes.json"))
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in Raw._fields if name != "classes"}
+    return Raw(**arrays, classes=read_json(folder / "classes.json"))
 
 
 def save_split(split: Split, folder: Path, name: SplitName) -> None:

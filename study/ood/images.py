@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from study.pipeline.params import Block, Refusal, Seed
 from study.sources import digits
 from study.sources.image_files import FORMATS, InputError, find_pictures
-from study.sources.picture_folder import Listing, read_pictures
+from study.sources.picture_folder import read_images
 from study.sources.stratified_draw import FolderPath
 
 GRID = 4  # pieces per side of a shuffled image
@@ -59,9 +59,7 @@ def outside_sets(
     yield "uniform_noise", uniform_noise(images, block.seed)
     yield "coloured_noise", coloured_noise(images, block.seed)
     for name, files in pictures.items():
-        drawn = [files[place] for place in _draw(len(files), block)]
-        none = np.zeros(0, np.int64)
-        yield name, read_pictures(Listing([name], drawn, np.zeros(len(drawn), np.int64), [], none), side).train_images
+        yield name, read_images([files[place] for place in _draw(len(files), block)], side)
 
 
 def require_pictures(folders: Iterable[Path]) -> dict[str, list[Path]]:

@@ -93,13 +93,11 @@ def _batches(folder: Path) -> Raw:
     for name, md5 in _files():
         _require_whole(folder / CIFAR10.base_folder / name, md5)
     train, test = CIFAR10(folder, train=True), CIFAR10(folder, train=False)
-    return Raw(
-        np.ascontiguousarray(train.data),
-        np.array(train.targets, np.int64),
-        np.ascontiguousarray(test.data),
-        np.array(test.targets, np.int64),
-        train.classes,
-    )
+    return Raw.without_val(_arrays(train), _arrays(test), train.classes)
+
+
+def _arrays(half: torchvision.datasets.CIFAR10) -> tuple[np.ndarray, np.ndarray]:
+    return np.ascontiguousarray(half.data), np.array(half.targets, np.int64)
 
 
 def _require_whole(path: Path, md5: str) -> None:

@@ -16,7 +16,9 @@ def load() -> Raw:
     train_images, test_images, train_labels, test_labels = train_test_split(
         images, bunch.target.astype(np.int64), test_size=POOLS["digits"][1], stratify=bunch.target, random_state=0
     )
-    return Raw(train_images, train_labels, test_images, test_labels, [str(name) for name in bunch.target_names])
+    return Raw.without_val(
+        (train_images, train_labels), (test_images, test_labels), [str(name) for name in bunch.target_names]
+    )
 
 
 def _enlarge(image: np.ndarray) -> np.ndarray:

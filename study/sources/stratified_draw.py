@@ -22,7 +22,7 @@ CLASSES = 10  # of each dataset in POOLS
 
 
 class Data(Block):
-    """`data`: the dataset and the sizes of its splits. `train` and `val` are drawn from the training images.
+    """`data`: the dataset and the sizes of its splits.
 
     The size of a `folder` is known once it is listed: study.sources.picture_folder checks the counts then.
     """
@@ -70,76 +70,82 @@ def _too_many(message: str) -> PydanticCustomError:
 
 
 def draw(raw: Raw, data: Data) -> dict[SplitName, Split]:
-    """Draw disjoint `train` and `val` from the training images and `test` from the test images, by `data.seed`.
+    """Draw disjoint `train`, `val` and `test`, each from its own images, by `data.seed`.
 
-    If the dataset has no test images, `test` is drawn first, from the training images. Indices ascend, so a test split
-    of all test images keeps the published order. Raises Refusal as `places` does.
+    A split without images of its own is drawn from the training images, `test` before `val`. Indices ascend, so a test
+    split of all test images keeps the published order. Raises Refusal as `places` does.
     """
-    indices = places(raw.train_labels, raw.test_labels, raw.classes, data)
-    tested = (raw.test_images, raw.test_labels) if len(raw.test_labels) else (raw.train_images, raw.train_labels)
+    indices = places(raw.train_labels, raw.val_labels, raw.test_labels, raw.classes, data)
+    train = raw.train_images, raw.train_labels
+    val = (raw.val_images, raw.val_labels) if len(raw.val_labels) else train
+    test = (raw.test_images, raw.test_labels) if len(raw.test_labels) else train
     return {
-        "train": _take(raw.train_images, raw.train_labels, indices["train"]),
-        "val": _take(raw.train_images, raw.train_labels, indices["val"]),
-        "test": _take(*tested, indices["test"]),
+        "train": _take(*train, indices["train"]),
+        "val": _take(*val, indices["val"]),
+        "test": _take(*test, indices["test"]),
     }
 
 
 def places(
-    train_labels: np.ndarray, test_labels: np.ndarray, classes: list[str], data: Data
+    train_labels: np.ndarray, val_labels: np.ndarray, test_labels: np.ndarray, classes: list[str], data: Data
 ) -> dict[SplitName, np.ndarray]:
-    """The indices of each split, ascending, int64. Labels: int64 (N,); without test labels, `test` is drawn from train.
+    """The indices of each split, ascending, int64. Labels: int64 (N,); a split without any is drawn from train.
 
     Raises Refusal when there are too few images, or too few of a class to put one in each split.
     """
-    _require_enough(len(train_labels), len(test_labels), len(classes), data)
+    _require_enough(len(train_labels), len(val_labels), len(test_labels), len(classes), data)
+    train = np.arange(len(train_labels))
     try:
-        left, test = _test_places(train_labels, test_labels, data)
-        train, val = train_test_split(
-            left,
-            train_size=data.train,
-            test_size=data.val,
-            stratify=train_labels[left],
-            random_state=data.seed,
-        )
+        if len(test_labels):
+            test = _some(test_labels, data.test, data)
+        else:
+            train, test = train_test_split(train, test_size=data.test, stratify=train_labels, random_state=data.seed)
+        if len(val_labels):
+            train, val = train[_some(train_labels[train], data.train, data)], _some(val_labels, data.val, data)
+        else:
+            train, val = train_test_split(
+                train,
+                train_size=data.train,
+                test_size=data.val,
+                stratify=train_labels[train],
+                random_state=data.seed,
+            )
     except ValueError:  # scikit-learn's, when a class has one image left
         rarest = np.bincount(train_labels, minlength=len(classes)).argmin()
         raise _too_few_of(classes[rarest], data) from None
-    drawn = {"train": train_labels[train], "val": train_labels[val]}
-    drawn["test"] = test_labels[test] if len(test_labels) else train_labels[test]
-    for labels in drawn.values():
+    for labels in (
+        train_labels[train],
+        (val_labels if len(val_labels) else train_labels)[val],
+        (test_labels if len(test_labels) else train_labels)[test],
+    ):
         counts = np.bincount(labels, minlength=len(classes))
         if not counts.all():
             raise _too_few_of(classes[counts.argmin()], data)
     return {"train": np.sort(train), "val": np.sort(val), "test": np.sort(test)}
 
 
-def _test_places(train_labels: np.ndarray, test_labels: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """The indices left to train on, and those drawn to test."""
-    everything = np.arange(len(train_labels))
-    if not len(test_labels):
-        left, test = train_test_split(everything, test_size=data.test, stratify=train_labels, random_state=data.seed)
-        return left, test
-    return everything, resample(
-        np.arange(len(test_labels)),
-        n_samples=data.test,
-        replace=False,
-        stratify=test_labels,
-        random_state=data.seed,
+def _some(labels: np.ndarray, count: int, data: Data) -> np.ndarray:
+    """The indices of `count` labels, each class in proportion."""
+    drawn: np.ndarray = resample(
+        np.arange(len(labels)), n_samples=count, replace=False, stratify=labels, random_state=data.seed
     )
+    return drawn
 
 
-def _require_enough(train: int, test: int, classes: int, data: Data) -> None:
+def _require_enough(train: int, val: int, test: int, classes: int, data: Data) -> None:
     for split in get_args(SplitName):
         count = getattr(data, split)
         if count < classes:
             raise Refusal(f"params.yaml: data.{split} = {count}: there are {classes} classes, and each needs an image")
-    asked = data.train + data.val
-    if test and data.test > test:
-        raise Refusal(f"params.yaml: data.test = {data.test}: there are {test} images to test on")
-    if test and asked > train:
-        raise Refusal(f"params.yaml: data.train + data.val = {asked}: there are {train} images to train on")
-    if not test and asked + data.test > train:
-        raise Refusal(f"params.yaml: data.train + data.val + data.test = {asked + data.test}: there are {train} images")
+    for split, use, own in (("val", "validate", val), ("test", "test", test)):
+        if own and getattr(data, split) > own:
+            raise Refusal(f"params.yaml: data.{split} = {getattr(data, split)}: there are {own} images to {use} on")
+    shared = ["train", *(split for split, own in (("val", val), ("test", test)) if not own)]
+    asked = sum(getattr(data, split) for split in shared)
+    if asked > train:
+        keys = " + ".join(f"data.{split}" for split in shared)
+        use = " to train on" if val or test else ""
+        raise Refusal(f"params.yaml: {keys} = {asked}: there are {train} images{use}")
 
 
 def _too_few_of(name: str, data: Data) -> Refusal:

@@ -23,7 +23,12 @@ def _images(count):
 
 
 def test_raw_is_read_as_it_was_saved(tmp_path):
-    raw = Raw(_images(4), np.array([0, 1, 0, 1]), _images(2), np.array([1, 0]), ["cat", "dog"])
+    raw = Raw(
+        *(_images(4), np.array([0, 1, 0, 1])),
+        *(_images(3), np.array([0, 1, 1])),
+        *(_images(2), np.array([1, 0])),
+        ["cat", "dog"],
+    )
     folder = tmp_path / "data/raw"
     folder.mkdir(parents=True)
     save_raw(raw, folder)
@@ -35,6 +40,8 @@ def test_raw_is_read_as_it_was_saved(tmp_path):
         "test_labels.npy",
         "train_images.npy",
         "train_labels.npy",
+        "val_images.npy",
+        "val_labels.npy",
     ]
 
 
@@ -62,7 +69,7 @@ class Hostile:
 def test_a_pickle_in_place_of_an_array_is_never_loaded(tmp_path):
     objects = np.array([Hostile()])
     (tmp_path / "data/raw").mkdir(parents=True)
-    save_raw(Raw(_images(4), objects, _images(2), objects, ["cat", "dog"]), tmp_path / "data/raw")
+    save_raw(Raw.without_val((_images(4), objects), (_images(2), objects), ["cat", "dog"]), tmp_path / "data/raw")
     with pytest.raises(ValueError, match="Python objects"):
         load_raw(tmp_path)
 

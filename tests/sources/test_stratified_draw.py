@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,9 @@ def test_data_refuses_in_one_line(change, message):
 def raw():
     """Forty images of each of ten classes to train on and ten to test on; an image's first pixel is its index."""
     train_labels, test_labels = np.repeat(np.arange(10), 40), np.tile(np.arange(10), 10)
-    return Raw(_numbered(400), train_labels, _numbered(100), test_labels, [str(label) for label in range(10)])
+    return Raw.without_val(
+        (_numbered(400), train_labels), (_numbered(100), test_labels), [str(label) for label in range(10)]
+    )
 
 
 def _numbered(count):
@@ -146,6 +150,57 @@ def test_without_test_images_the_test_split_comes_from_all_and_shares_none(raw):
     assert not np.array_equal(splits["test"].indices, other["test"].indices)
 
 
+@pytest.mark.parametrize("tested", [100, 0])
+def test_val_is_drawn_from_images_of_its_own_where_there_are_any(raw, tested):
+    own = raw._replace(
+        val_images=_numbered(60) + 1,
+        val_labels=np.tile(np.arange(10), 6),
+        test_images=raw.test_images[:tested],
+        test_labels=raw.test_labels[:tested],
+    )
+    splits = draw(own, _data(train=350, val=30, test=50))  # with val drawn from the 400, there would not be enough
+    assert {name: np.bincount(split.labels).tolist() for name, split in splits.items()} == {
+        "train": [35] * 10,
+        "val": [3] * 10,
+        "test": [5] * 10,
+    }
+    for name, images in (
+        ("train", own.train_images),
+        ("val", own.val_images),
+        ("test", own.test_images if tested else own.train_images),
+    ):
+        indices = splits[name].indices
+        np.testing.assert_array_equal(splits[name].images, images[indices])
+        assert len(set(indices)) == len(indices) and (np.diff(indices) > 0).all()
+    assert tested or not set(splits["train"].indices) & set(splits["test"].indices)
+    assert not np.array_equal(
+        draw(own, _data(train=350, val=30, test=50, seed=1))["val"].indices, splits["val"].indices
+    )
+
+
+def test_all_of_each_split_of_its_own_may_be_drawn(raw):
+    own = raw._replace(val_images=_numbered(60), val_labels=np.tile(np.arange(10), 6))
+    splits = draw(own, _data(train=400, val=60, test=100))
+    for name, count in (("train", 400), ("val", 60), ("test", 100)):
+        np.testing.assert_array_equal(splits[name].indices, range(count))
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "counts", "line"),
+    [
+        (9, 15, (31, 6, 6), "data.train = 31: there are 30 images to train on"),
+        (9, 15, (30, 10, 6), "data.val = 10: there are 9 images to validate on"),
+        (9, 15, (30, 9, 16), "data.test = 16: there are 15 images to test on"),
+        (9, 0, (25, 9, 6), "data.train + data.test = 31: there are 30 images to train on"),
+        (9, 15, (30, 2, 6), "data.val = 2: there are 3 classes, and each needs an image"),
+    ],
+)
+def test_more_than_a_split_of_its_own_has_is_refused_in_one_line(val, test, counts, line):
+    labels = (np.arange(count) % 3 for count in (30, val, test))
+    with pytest.raises(Refusal, match=re.escape(line)):
+        places(*labels, CLASSES, _folder(*counts))
+
+
 @pytest.mark.parametrize(
     ("train_labels", "test_labels", "counts", "line"),
     [
@@ -166,11 +221,11 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(train_labels, test_labels, 
         np.repeat(np.arange(len(each)), np.asarray(each, int)) for each in (train_labels, test_labels)
     )
     with pytest.raises(Refusal) as refusal:
-        places(train_labels, test_labels, CLASSES, _folder(*counts))
+        places(train_labels, NONE, test_labels, CLASSES, _folder(*counts))
     assert line in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
 def test_one_image_of_a_class_in_each_split_is_enough():
-    train, val, test = places(np.repeat([0, 1, 2], 3), NONE, CLASSES, _folder(3, 3, 3)).values()
+    train, val, test = places(np.repeat([0, 1, 2], 3), NONE, NONE, CLASSES, _folder(3, 3, 3)).values()
     assert [len(split) for split in (train, val, test)] == [3, 3, 3]

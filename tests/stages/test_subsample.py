@@ -24,7 +24,7 @@ def root(tmp_path):
     labels = np.arange(140) % 10
     folder = tmp_path / "data/raw"
     folder.mkdir(parents=True)
-    save_raw(Raw(images[:100], labels[:100], images[100:], labels[100:], CLASSES), folder)
+    save_raw(Raw.without_val((images[:100], labels[:100]), (images[100:], labels[100:]), CLASSES), folder)
     return tmp_path
 
 
