@@ -22,7 +22,7 @@ from study.corruption.catalogue import SEVERITIES
 from study.corruption.corrupted_set import load_corrupted_images
 from study.evaluation.calibration_errors import binned_ece
 from study.evaluation.scores import confidence_and_correct
-from study.evaluation.temperature import load_temperature, tempered_softmax
+from study.evaluation.temperature import Bins, load_temperature, tempered_softmax
 from study.networks.inference import predict
 from study.networks.loading import load_classifier
 from study.pipeline.files import whole_folder, write_table
@@ -31,7 +31,7 @@ from study.pipeline.stage import main
 
 
 def run(params: dict[str, Any], root: Path, variant: str) -> None:
-    block, bins = parse(params, "adapt", Adapt), parse(params, "calibrate.bins", int)
+    block, bins = parse(params, "adapt", Adapt), parse(params, "calibrate.bins", Bins)
     conditions, images, labels = load_corrupted_images(root)
     images, labels = images[:, : block.images], labels[: block.images]
     batch_sizes = sorted({min(size, len(labels)) for size in block.batch_sizes})

@@ -2,8 +2,9 @@
 
 Reads results/predictions/{variant}.npz, results/temperature/{variant}.json, results/corruption/{variant} and
 results/adaptation/{variant} of every variant, and data/subset/classes.json. Writes results/comparison.json:
-- for each pair, the differences in accuracy, in ECE and NLL after scaling, and in accuracy under corruption, with
-  paired bootstrap intervals; and McNemar's test of equal accuracy, its p-value also adjusted for the number of pairs;
+- for each pair, the difference in accuracy with its score interval, and those in ECE and NLL after scaling and in
+  accuracy under corruption with paired bootstrap intervals; and McNemar's test of equal accuracy, its p-value also
+  adjusted for the number of pairs;
 - under `shift`, each variant's accuracy and ECE after scaling, as means over the benchmark's corruptions
   (`corrupted`) and over those held out (`held_out`), with intervals; and what adapted batch-norm statistics change
   (`adapted`), with paired intervals, on the images of the stage `adapt`.
@@ -19,7 +20,7 @@ import pandas as pd
 
 from study.data.splits import class_names
 from study.evaluation.bootstrap import LEVEL, Resampled, bootstrap, difference, interval
-from study.evaluation.paired_tests import holm, mcnemar
+from study.evaluation.paired_tests import holm, mcnemar, paired_difference
 from study.evaluation.predictions import load_predictions
 from study.evaluation.robustness import counted, held_out, mean_measures
 from study.evaluation.scores import resampled_scores
@@ -44,7 +45,7 @@ def run(params: dict[str, Any], root: Path) -> None:
             )
         temperature = load_temperature(root, variant)
         measured = resampled_scores(predictions.logits, labels, temperature, block.bins)
-        compared = {name: measured[name] for name in ("accuracy", "ece", "nll")}
+        compared = {name: measured[name] for name in ("ece", "nll")}
         figures[variant] = bootstrap(compared, len(labels), block.resamples, block.seed)
         shift[variant] = under_shift(root, variant, block)
         figures[variant]["corrupted_accuracy"] = shift[variant]["corrupted"]["accuracy"]
@@ -55,7 +56,8 @@ def run(params: dict[str, Any], root: Path) -> None:
     adjusted = holm([test["p_value"] for test in tested])
     pairs = []
     for (first, second), test, p_holm in zip(names, tested, adjusted, strict=True):
-        differences = {name: difference(figures[first][name], figures[second][name]) for name in figures[first]}
+        differences = {"accuracy": paired_difference(correct[first], correct[second], LEVEL)}
+        differences |= {name: difference(figures[first][name], figures[second][name]) for name in figures[first]}
         pairs.append({"first": first, "second": second, **differences, "mcnemar": {**test, "p_holm": p_holm}})
         print(f"{second} - {first}: accuracy {differences['accuracy']['difference']:+.4f}, p {p_holm:.2g} (Holm)")
     result = {

@@ -18,9 +18,9 @@ from tqdm import tqdm
 from study.adaptation.interpolation import Interpolate, estimate_statistics, interpolated
 from study.corruption.corrupted_set import Corrupted, load_corrupted_images
 from study.data.splits import Examples, class_names, halves, load_split
-from study.evaluation.mixtures import Answers, confident, fitted, gains, groups
+from study.evaluation.mixtures import Answers, confident, gains, groups
 from study.evaluation.predictions import load_predictions
-from study.evaluation.temperature import Calibrate, load_temperature
+from study.evaluation.temperature import Calibrate, fit_temperature, load_temperature
 from study.networks.classifier import Classifier
 from study.networks.inference import predict
 from study.networks.loading import load_classifier
@@ -63,7 +63,7 @@ def end(root: Path, variant: str, images: int) -> Answers:
 def answered(root: Path, model: Classifier, corrupted: Corrupted, rows: np.ndarray, images: int) -> Answers:
     """The same of another network, whose temperature is fitted first. Conditions beside `rows` are left at zero."""
     test, (_, calibration) = Examples(*load_split(root, "test")), halves(Examples(*load_split(root, "val")))
-    temperature = fitted(predict(model, calibration.inputs), calibration.labels)
+    temperature = fit_temperature(predict(model, calibration.inputs), calibration.labels).temperature
     labels = corrupted.labels[:images]
     confidence = np.zeros((len(corrupted.conditions), len(labels)))
     correct = np.zeros(confidence.shape, dtype=bool)

@@ -17,17 +17,18 @@ import numpy as np
 from study.data.splits import class_names
 from study.evaluation.bootstrap import LEVEL
 from study.evaluation.predictions import load_predictions
-from study.evaluation.temperature import load_temperature, tempered_softmax
+from study.evaluation.temperature import Resamples, load_temperature, tempered_softmax
 from study.label_errors.flagged import counts, images_table, in_split, load_flagged, measured
 from study.pipeline.files import whole_folder, write_json, write_table
-from study.pipeline.params import Refusal, parse
+from study.pipeline.params import Refusal, Seed, parse
 from study.pipeline.stage import main
 from study.pipeline.variants import VARIANTS
+from study.sources.stratified_draw import Dataset
 
 
 def run(params: dict[str, Any], root: Path) -> None:
-    dataset = parse(params, "data.dataset", str)
-    resamples, seed = parse(params, "calibrate.resamples", int), parse(params, "calibrate.seed", int)
+    dataset = parse(params, "data.dataset", Dataset)
+    resamples, seed = parse(params, "calibrate.resamples", Resamples), parse(params, "calibrate.seed", Seed)
     classes = class_names(root)
     with np.load(root / "data/subset/test.npz") as test:
         labels, indices = test["labels"], test["indices"]

@@ -17,12 +17,13 @@ from study.features.augment import Augment, augmented
 from study.pipeline.files import whole_folder
 from study.pipeline.params import Seed, parse
 from study.pipeline.stage import main
+from study.sources.stratified_draw import Dataset
 
 AUGMENTED = 8  # images whose augmented views are shown
 
 
 def run(params: dict[str, Any], root: Path) -> None:
-    block = parse(params, "train.common.augment", Augment)
+    block, dataset = parse(params, "train.common.augment", Augment), parse(params, "data.dataset", Dataset)
     generator = torch.Generator().manual_seed(parse(params, "data.seed", Seed))
     classes = class_names(root)
     images, labels = load_split(root, "train")
@@ -34,7 +35,7 @@ def run(params: dict[str, Any], root: Path) -> None:
         sample_grid(images, labels, classes).save(folder / "samples.png")
         shown = images[:AUGMENTED], labels[:AUGMENTED]
         augmentation_grid(*shown, classes, augment).save(folder / "augmentation.png")
-        if parse(params, "data.dataset", str) == "folder":
+        if dataset == "folder":
             counted = {"train": labels, "val": load_split(root, "val")[1], "test": load_split(root, "test")[1]}
             class_distribution(counted, classes).savefig(folder / "class_distribution.png")
 

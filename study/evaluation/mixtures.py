@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from study.evaluation.bootstrap import Resampled, bootstrap, difference
+from study.evaluation.bootstrap import LEVEL, Resampled, bootstrap, difference
+from study.evaluation.paired_tests import paired_difference
 from study.evaluation.robustness import counted, held_out, mean_measures
 from study.evaluation.scores import confidence_and_correct
-from study.evaluation.temperature import HIGHEST, Calibrate, fit_temperature, tempered_softmax
-from study.pipeline.params import Refusal
+from study.evaluation.temperature import Calibrate, tempered_softmax
 
 
 class Answers(NamedTuple):
@@ -26,14 +26,6 @@ def groups(conditions: pd.DataFrame) -> dict[str, pd.Index]:
     return {"corrupted_": counted(conditions).index, "held_out_": held_out(conditions).index}
 
 
-def fitted(logits: np.ndarray, labels: np.ndarray) -> float:
-    """A mixture may have lost what its ends know; it is then made as unsure as a temperature can."""
-    try:
-        return fit_temperature(logits, labels)
-    except Refusal:
-        return HIGHEST
-
-
 def confident(logits: np.ndarray, labels: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """Confidence and correctness, (1, N) each, of logits (N, C)."""
     confidence, correct = confidence_and_correct(tempered_softmax(logits, temperature), labels)
@@ -44,13 +36,21 @@ def gains(answers: Mapping[float, Answers], conditions: pd.DataFrame, block: Cal
     """A row per share of the second network, where the share 1 is that network itself.
 
     accuracy and ece are those on the test images; with a prefix of `groups`, means over its conditions; and accuracies
-    have their gain over the share 1, with its paired interval.
+    have their gain over the share 1, with its paired interval: a score interval on the test images, else a bootstrap.
     """
     figures = {share: _resampled(answers[share], groups(conditions), block) for share in sorted(answers)}
+
+    def gained(share: float) -> dict[str, dict[str, float]]:
+        second, of = figures[1.0], figures[share]
+        found = {name: difference(second[name], of[name]) for name in of if name.endswith("accuracy")}
+        if share != 1:  # the second network gains nothing over itself, for certain
+            found["accuracy"] = paired_difference(answers[1.0].test[1][0], answers[share].test[1][0], LEVEL)
+        return found
+
     return pd.DataFrame(
         {"share": share, "temperature": answers[share].temperature}
         | {name: figure.estimate for name, figure in of.items()}
-        | _columns({name: difference(figures[1.0][name], of[name]) for name in of if name.endswith("accuracy")})
+        | _columns(gained(share))
         for share, of in figures.items()
     )
 

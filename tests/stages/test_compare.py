@@ -190,6 +190,20 @@ def test_differences_under_corruption_are_paired_over_the_images(root):
     assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * (second - first).std() / 20, rel=0.2)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_one_image_more_is_no_difference_in_accuracy_whatever_the_seed(root, seed):
+    changed = predictions("fc")
+    (image, *_) = np.flatnonzero(changed["test_logits"].argmax(axis=1) != changed["test_labels"])
+    changed["test_logits"][image] = 9 * np.eye(4)[changed["test_labels"][image]]
+    np.savez(root / "results/predictions/layer4.npz", **changed)
+    run({"calibrate": {**PARAMS["calibrate"], "seed": seed}}, root)
+    pair = result(root)["pairs"][0]
+    assert (pair["first"], pair["second"], pair["mcnemar"]["only_second"]) == ("fc", "layer4", 1)
+    assert pair["mcnemar"]["p_value"] == 1
+    assert pair["accuracy"]["difference"] == pytest.approx(1 / 300)
+    assert pair["accuracy"]["low"] < 0 < pair["accuracy"]["high"]
+
+
 def test_what_differs_much_is_told_from_what_differs_little(root):
     compared = pairs(root)
     assert compared["fc", "full"]["mcnemar"]["p_holm"] < 0.001 < compared["fc", "layer4"]["mcnemar"]["p_holm"]
@@ -202,7 +216,9 @@ def test_a_variant_does_not_differ_from_its_copy(root):
     save_temperature(root, "layer4", TEMPERATURES["fc"])
     same = pairs(root)["fc", "layer4"]
     none = {"difference": 0, "low": 0, "high": 0}
-    assert (same["accuracy"], same["ece"], same["nll"]) == (none, none, none)
+    reach = 1.96**2 / (300 + 1.96**2)  # on other images they might differ
+    assert same["accuracy"] == pytest.approx({"difference": 0, "low": -reach, "high": reach}, rel=1e-3)
+    assert (same["ece"], same["nll"]) == (none, none)
     assert (same["corrupted_accuracy"]["low"], same["corrupted_accuracy"]["high"]) == pytest.approx((0, 0), abs=1e-12)
     assert same["mcnemar"] == {"only_first": 0, "only_second": 0, "p_value": 1, "p_holm": 1}
 

@@ -101,9 +101,9 @@ def test_a_network_between_has_statistics_of_the_training_images_and_a_temperatu
     between = interpolated(*(load_classifier(root / f"models/{name}.safetensors", True) for name in UNDER), 0.25)
     estimate_statistics(between, split(root, "train")[0])
     val, labels = split(root, "val")
-    temperature = fit_temperature(predict(between, val[1::2]), labels[1::2])
+    temperature = fit_temperature(predict(between, val[1::2]), labels[1::2]).temperature
     assert row["temperature"] == pytest.approx(temperature, rel=1e-3)
-    assert not np.isclose(temperature, fit_temperature(predict(between, val), labels), rtol=0.01)
+    assert not np.isclose(temperature, fit_temperature(predict(between, val), labels).temperature, rtol=0.01)
 
     def scores(images, labels):
         probabilities = tempered_softmax(predict(between, images), row["temperature"])
