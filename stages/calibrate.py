@@ -1,9 +1,10 @@
 """Fit a temperature on the validation logits of a variant, such as `fc`, and measure it on the test logits.
 
-Reads results/predictions/{variant}.npz and data/subset/classes.json. Writes results/temperature/{variant}.json, and in
-results/calibration/{variant}
+Reads results/predictions/{variant}.npz, and data/subset (train.npz, classes.json). Writes
+results/temperature/{variant}.json, and in results/calibration/{variant}
 - metrics.json: metrics before and after scaling, with the null bands of calibration errors; the differences between
-  the two, with intervals; the per-class report; the most confused and the confusable pairs;
+  the two, with intervals; what always answering the commonest class gets right; the per-class report; the classes that
+  are never predicted; the most confused and the confusable pairs;
 - reliability.csv: a row per bin, before and after;
 - confusion.csv: a row per test image.
 Params: calibrate.
@@ -19,11 +20,25 @@ import pandas as pd
 from study.data.splits import class_names
 from study.evaluation.bootstrap import LEVEL, bootstrap, difference, interval, null_band
 from study.evaluation.calibration_errors import confidence_errors
-from study.evaluation.per_class import confusable, macro, most_confused, per_class
+from study.evaluation.per_class import (
+    confusable,
+    listed,
+    macro,
+    majority_accuracy,
+    most_confused,
+    never_predicted,
+    per_class,
+)
 from study.evaluation.predictions import load_predictions
 from study.evaluation.scores import confidence_and_correct, reliability_bins, resampled_scores
 from study.evaluation.selective import risk_at_coverage
-from study.evaluation.temperature import Calibrate, fit_temperature, save_temperature, tempered_softmax
+from study.evaluation.temperature import (
+    Calibrate,
+    fit_temperature,
+    save_temperature,
+    tempered_softmax,
+    why_not_fitted,
+)
 from study.pipeline.files import whole_folder, write_json, write_table
 from study.pipeline.params import parse
 from study.pipeline.stage import main
@@ -38,8 +53,10 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
     val = load_predictions(root, variant, "val", len(classes))
     test = load_predictions(root, variant, "test", len(classes))
     predicted = test.logits.argmax(axis=1)
+    with np.load(root / "data/subset/train.npz") as train:
+        train_labels = train["labels"]
 
-    temperature = fit_temperature(val.logits, val.labels)
+    temperature, fitted = fit_temperature(val.logits, val.labels)
     figures, metrics, reliability = {}, {}, {}
     for calibration, scale in (("before", 1.0), ("after", temperature)):
         probabilities = tempered_softmax(test.logits, scale)
@@ -54,11 +71,15 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
         }
         reliability[variant, calibration] = reliability_bins(probabilities, test.labels, block.bins)
     before, after = figures["before"], figures["after"]
+    never = never_predicted(predicted, classes)
     measured = {
         "temperature": temperature,
+        "fitted": fitted,
         **metrics,
         "intervals": {"level": LEVEL, "resamples": block.resamples, "accuracy": interval(after["accuracy"])},
         "differences": {name: difference(before[name], after[name]) for name in before if name != "accuracy"},
+        "majority_accuracy": majority_accuracy(train_labels, test.labels),
+        "never_predicted": never,
         "per_class": per_class(test.labels, predicted, classes),
         "confused": most_confused(test.labels, predicted, classes),
         "confusable": confusable(test.labels, predicted, classes),
@@ -66,7 +87,7 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
     names = np.array(classes)
     confusion = pd.DataFrame({"variant": variant, "actual": names[test.labels], "predicted": names[predicted]})
 
-    save_temperature(root, variant, temperature)
+    save_temperature(root, variant, temperature, fitted)
     with whole_folder(root / "results/calibration" / variant) as folder:
         write_json(folder / "metrics.json", measured)
         identity = ["variant", "calibration"]
@@ -76,6 +97,10 @@ def run(params: dict[str, Any], root: Path, variant: str) -> None:
         f"{variant}: temperature {temperature:.3f}, ECE {before['ece'].estimate:.4f} before and "
         f"{after['ece'].estimate:.4f} after, accuracy {after['accuracy'].estimate:.4f}"
     )
+    if not fitted:
+        print(f"{variant}: its temperature was not fitted: {why_not_fitted(temperature)}")
+    if never:
+        print(f"{variant} never predicts {listed(never)}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 from study.data.splits import load_split
 from study.evaluation.predictions import load_predictions
 from study.label_errors.figure import label_errors_figure
-from study.pipeline.files import whole_folder, write_json, write_table
+from study.pipeline.files import whole_folder, write_json, write_table, write_text
 from study.pipeline.params import parse
 from study.pipeline.stage import main
 from study.pipeline.variants import VARIANTS, Variant
@@ -66,12 +66,12 @@ def run(params: dict[str, Any], root: Path) -> None:
             drawn["label_errors"] = label_errors_figure(test_images, results.wrong_labels, freeze)
         for name, figure in drawn.items():
             save_png(figure, folder / f"{name}.png")
-    (root / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    write_text(root / "MODEL_CARD.md", card)
     write_page(
         *(root / "report.html", freeze, quoted, classes, summary, results),
         *(measured["conformal"], predictions, gallery, explorer, test_images),
     )
-    print(plain_table(summary, results.training))
+    print(plain_table(summary, results.training, results.calibration))
 
 
 if __name__ == "__main__":

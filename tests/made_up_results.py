@@ -108,6 +108,7 @@ def results(rng):
                 "trainable_parameters": 4_300_000,
                 "device": "cpu",
                 "precision": "float",
+                "libraries": {"Python": "3.11.7", "torch": "2.13.0"},
             },
         }
     return content
@@ -150,10 +151,13 @@ def calibration(rng):
     pair = {"true": "cat", "predicted": "dog", "count": int(rng.integers(1000)), "rate": rng.random()}
     return {
         "temperature": 0.5 + rng.random(),
+        "fitted": True,
         "before": scores(),
         "after": scores(),
         "intervals": {"level": 0.95, "resamples": 321, "accuracy": {"low": rng.random(), "high": rng.random()}},
         "differences": {name: interval(rng, "difference") for name in MEASURES},
+        "majority_accuracy": rng.random(),
+        "never_predicted": [],
         "per_class": {
             name: {"precision": rng.random(), "recall": 0.5, "f1": rng.random(), "support": 30} for name in CLASSES
         },

@@ -7,7 +7,6 @@ import numpy as np
 from benchmarks.measuring.curve import Curve, to_text
 from study.evaluation.scores import accuracy, ece
 from study.evaluation.temperature import fit_temperature, tempered_softmax
-from study.pipeline.params import Refusal
 
 BINS = 15
 
@@ -37,8 +36,7 @@ def columns(outcome: Outcome) -> dict[str, Any]:
 
 
 def _scaled_ece(outcome: Outcome) -> float | None:
-    try:
-        temperature = fit_temperature(outcome.val_logits, outcome.val_labels)
-    except Refusal:  # a quick run has learned too little, or classifies every image right
+    temperature, fitted = fit_temperature(outcome.val_logits, outcome.val_labels)
+    if not fitted:  # a quick run has learned too little, or classifies every image right
         return None
     return round(ece(tempered_softmax(outcome.test_logits, temperature), outcome.test_labels, BINS), 4)

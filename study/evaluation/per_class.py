@@ -3,11 +3,13 @@
 `actual` and `predicted` are (N,), indices into `classes`, the list of all class names.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix
 
+UNEQUAL = 1.1  # images of the commonest class over those of the rarest; below, balanced accuracy repeats accuracy
 CONFUSABLE = (("cat", "dog"), ("automobile", "truck"), ("bird", "airplane"))  # similar classes of CIFAR-10
 
 
@@ -27,6 +29,40 @@ def macro(actual: np.ndarray, predicted: np.ndarray, classes: list[str]) -> dict
     """The unweighted means over the classes: macro_precision, macro_recall and macro_f1."""
     means = _of_class(_report(actual, predicted, classes)["macro avg"])
     return {f"macro_{name}": value for name, value in means.items()}
+
+
+def unequal(scores: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether classes differ so much in number that accuracy can hide a class. scores: of `per_class`."""
+    supports = [row["support"] for row in scores.values()]
+    return bool(max(supports) > UNEQUAL * min(supports))
+
+
+def majority_accuracy(train_labels: np.ndarray, actual: np.ndarray) -> float:
+    """The accuracy of always answering the commonest class of the training images.
+
+    >>> majority_accuracy(np.array([0, 1, 1]), np.array([1, 0, 0, 0]))
+    0.25
+    """
+    return float(np.mean(actual == np.bincount(train_labels).argmax()))
+
+
+def never_predicted(predicted: np.ndarray, classes: list[str]) -> list[str]:
+    """
+    >>> never_predicted(np.array([0, 2, 0]), ["cat", "dog", "ship"])
+    ['dog']
+    """
+    found = set(predicted.tolist())
+    return [name for label, name in enumerate(classes) if label not in found]
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """The names in one line, which a study of hundreds of classes does not fill.
+
+    >>> listed(["cat", "dog", "ship"]), listed(["cat", "dog", "ship"], most=2)
+    ('cat, dog, ship', 'cat, dog and 1 more')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _report(actual: np.ndarray, predicted: np.ndarray, classes: list[str]) -> dict[str, dict[str, float]]:

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from study.pipeline.variants import VARIANTS, Variant
-from study.reporting.formats import fixed, percent, points, records, templates
-from study.reporting.results_table import results_table
+from study.reporting.formats import fixed, percent, plain, points, records, templates
+from study.reporting.results_table import remarks, results_table
+from study.reporting.summary import trained_with
 
 
 def render_card(
@@ -37,6 +38,8 @@ def render_card(
             variants=[{"name": variant, **summary[variant]} for variant in VARIANTS],
             literature=published,
             results_table=results_table(summary, figures["training"]),
+            libraries=trained_with(figures["training"]),
+            remarks=remarks(figures["calibration"], "`{}`", plain),
             percent=percent,
             fixed=fixed,
             points=points,

@@ -1,9 +1,7 @@
 """report.html: everything that was measured and the pictures behind it, in one page that loads nothing."""
 
 import json
-import platform
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,20 @@ from PIL import Image
 from study.evaluation.predictions import Predictions
 from study.evaluation.robustness import means, robustness
 from study.label_errors.figure import label_errors_figure
+from study.pipeline.files import write_text
 from study.pipeline.variants import FINE_TUNED, VARIANTS, Variant
 from study.reporting.figures import corruption_figure
 from study.reporting.formats import TEMPLATES, fixed, percent, points, records, share, signed, templates
 from study.reporting.page_data import Explorer, Gallery, packed_explorer, packed_gallery, packed_predictions, webp
 from study.reporting.plot_tables import MEAN, corruption_table, learning_curves_table
 from study.reporting.results import Results
-from study.reporting.results_table import LEARNS, Summary
+from study.reporting.results_table import LEARNS, Summary, remarks
 from study.reporting.shift_figures import adaptation_figure, interpolation_figure
-from study.reporting.summary import shared_seconds
+from study.reporting.summary import shared_seconds, trained_with
 from study.reporting.uncertainty_figures import conformal_figure, ood_figure
 
 VEGA_LITE = "6.4"
 SCRIPTS = ("report", "report_diagrams", "report_charts", "report_calibration", "report_pictures", "report_page")
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pillow", "onnx", "onnxruntime", "dvc")
 
 
 def write_page(
@@ -92,6 +90,7 @@ def write_page(
         classes=classes,
         summary=summary,
         calibration=results.calibration,
+        remarks=remarks(results.calibration),
         comparison=results.comparison,
         training=results.training,
         adversarial=records(results.adversarial),
@@ -113,14 +112,13 @@ def write_page(
         variants=VARIANTS,
         fine_tuned=FINE_TUNED,
         mean=MEAN,
-        python=platform.python_version(),
-        packages={name: version(name) for name in PACKAGES},
+        libraries=trained_with(results.training),
         style=_asset("report.css"),
         script=Markup("\n").join(_asset(f"{name}.js") for name in SCRIPTS),
         vega=Markup(vl_convert.javascript_bundle(vl_version=VEGA_LITE)),  # type: ignore[call-arg]  # optional, despite its stub
         data=_json(data),
     )
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def words(name: str) -> str:

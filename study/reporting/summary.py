@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from study.evaluation.per_class import unequal
 from study.evaluation.robustness import adapted_changes, counted, held_out, means, robustness
 from study.pipeline.variants import FINE_TUNED, Variant
 from study.reporting.results import Results
@@ -23,7 +24,8 @@ def measurements(results: Results, freeze: Variant) -> dict[str, dict[str, Any]]
         summary[variant] |= beyond_confidence(figures, mean_auroc(results.ood)[variant])
     changes = adapted_changes(results.adaptation)
     return {
-        "summary": summary | {"published": summary[freeze]},
+        "summary": summary
+        | {"published": summary[freeze], "majority": {"accuracy": results.calibration[freeze]["majority_accuracy"]}},
         "calibration": results.calibration,
         "comparison": results.comparison,
         "robustness": {
@@ -62,6 +64,8 @@ def summarise(
     """Per variant: what it got right on the test images, how honest its probabilities are, and what it cost.
 
     Accuracy, ECE and macro F1 in [0, 1], NLL in nats, Brier in [0, 2]; `before` and `after` temperature scaling.
+    Balanced accuracy, which is the mean recall of the classes, only where the test images of the classes differ in
+    number.
     `corrupted_*` are means over the conditions that `robustness.counted` counts. `train_seconds` includes
     `shared_seconds`, because each variant alone would need them.
     """
@@ -69,6 +73,8 @@ def summarise(
     return {
         variant: {
             "accuracy": scores["after"]["accuracy"],
+            **({"balanced_accuracy": scores["after"]["macro_recall"]} if unequal(scores["per_class"]) else {}),
+            "classes_never_predicted": len(scores["never_predicted"]),
             "ece_before": scores["before"]["ece"],
             "ece_after": scores["after"]["ece"],
             "nll_before": scores["before"]["nll"],
@@ -76,6 +82,7 @@ def summarise(
             "brier_after": scores["after"]["brier"],
             "macro_f1": scores["after"]["macro_f1"],
             "temperature": scores["temperature"],
+            "fitted": scores["fitted"],
             "corrupted_accuracy": corrupted[variant]["accuracy"],
             "corrupted_ece_before": corrupted[variant]["ece_before"],
             "corrupted_ece_after": corrupted[variant]["ece_after"],
@@ -148,6 +155,22 @@ def mean_auroc(ood: pd.DataFrame) -> dict[str, dict[str, float]]:
 def shared_seconds(training: Mapping[str, Mapping[str, Any]], variant: str) -> float:
     """Seconds of the pass through the frozen backbone, which the fine-tuned variants share; 0 for the others."""
     return float(training["features"]["seconds"]) if variant in FINE_TUNED else 0.0
+
+
+def trained_with(training: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The version of Python and of each library that the trainings ran with; where variants differ, those of each.
+
+    >>> trained_with({"fc": {"libraries": {"torch": "2.13.0"}}, "full": {"libraries": {"torch": "2.14.1"}}})
+    {'torch': '2.13.0 (fc), 2.14.1 (full)'}
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for variant, cost in training.items():
+        for name, version in cost.get("libraries", {}).items():
+            found.setdefault(name, {}).setdefault(version, []).append(variant)
+    return {
+        name: ", ".join(version if len(of) == 1 else f"{version} ({', '.join(who)})" for version, who in of.items())
+        for name, of in found.items()
+    }
 
 
 def per_class_table(calibration: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from study.evaluation.per_class import CONFUSABLE, confusable, macro, most_confused, per_class
+from study.evaluation.per_class import (
+    CONFUSABLE,
+    confusable,
+    macro,
+    majority_accuracy,
+    most_confused,
+    never_predicted,
+    per_class,
+    unequal,
+)
 
 CLASSES = ["cat", "deer", "dog"]
 ACTUAL = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
@@ -46,6 +55,24 @@ def test_a_class_never_predicted_has_precision_zero_and_one_without_images_recal
     scores = per_class(np.array([0, 0, 1]), np.array([0, 2, 0]), CLASSES)
     assert scores["deer"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
     assert scores["dog"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+
+
+def test_the_commonest_class_is_that_of_the_training_images_and_its_accuracy_that_on_the_test_images():
+    assert majority_accuracy(np.array([2, 2, 0]), ACTUAL) == 4 / 10
+    assert majority_accuracy(np.array([1]), ACTUAL) == 2 / 10
+
+
+def test_a_class_counts_as_predicted_where_the_prediction_is_wrong_too():
+    assert never_predicted(np.array([2, 2]), CLASSES) == ["cat", "deer"]
+    assert never_predicted(PREDICTED, CLASSES) == []
+
+
+@pytest.mark.parametrize(
+    ("supports", "expected"), [((50, 50), False), ((37, 35), False), ((95, 5), True), ((1, 0), True)]
+)
+def test_classes_are_unequal_in_number_beyond_what_a_stratified_draw_rounds(supports, expected):
+    """37 and 35 are the test images of the digits' commonest and rarest classes."""
+    assert unequal({name: {"support": count} for name, count in zip("ab", supports, strict=True)}) is expected
 
 
 def test_the_most_confused_pairs_come_first_with_their_share_of_the_true_class():

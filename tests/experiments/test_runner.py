@@ -171,6 +171,7 @@ def test_a_failed_experiment_is_named_in_a_line_and_the_rest_go_on(project, monk
     assert list(table(project)["setting"]) == ["lr0.3"]
 
 
+@pytest.mark.slow
 def test_a_study_that_is_judged_on_val_trains_alone_and_has_the_best_epoch_of_the_last_phase(project):
     recipes = Study(("full",), {}, {"64px_3": (1, {"train.full.lr": 0.2})}, judged_on="val")
     assert recipes.targets("64px_3") == ["train_full"]
@@ -182,6 +183,7 @@ def test_a_study_that_is_judged_on_val_trains_alone_and_has_the_best_epoch_of_th
     assert (project / "experiments/results/recipes.png").exists()
 
 
+@pytest.mark.slow
 def test_the_systems_are_also_told_in_a_table_with_the_command_of_each(project):
     study = Study(("full",), {}, {"resnet18": (1, {"train.full.lr": 0.2})})
     assert run_study(project, "systems", study) == []
@@ -194,6 +196,7 @@ def test_the_committed_study_is_a_setting_that_is_read_from_git_and_not_run(proj
     scores = {"accuracy": 0.9, "ece": 0.03, "nll": 1.0, "brier": 1.0, "macro_f1": 0.5, "null": {"ece": {"upper": 0.02}}}
     interval = {"accuracy": {"low": 0.88, "high": 0.92}}
     calibration = {"full": {"temperature": 1.5, "before": scores, "after": scores, "intervals": interval}}
+    calibration["full"] |= {"fitted": True, "never_predicted": [], "per_class": {"cat": {"support": 1}}}
     condition = {"variant": "full", "group": "benchmark", "severity": 1, "ece_before": 0.3, "ece_after": 0.2}
     condition |= {"ece_null_mean": 0.05, "ece_null_upper": 0.1}
     conditions = [condition | {"corruption": "fog", "accuracy": 0.6}, condition | {"corruption": "snow", "accuracy": 0}]

@@ -6,9 +6,9 @@ import jinja2
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from study.evaluation.robustness import adapted_changes, robustness
+from study.pipeline.params import read_yaml
 from study.pipeline.variants import VARIANTS
 from study.reporting.formats import TEMPLATES, fixed, percent, points, seconds, setting, signed
 from study.reporting.model_card import render_card
@@ -91,6 +91,17 @@ def test_a_share_of_nothing_is_a_dash():
     assert re.search(r"\| `fc` \| [\d.]+ % \| [\d.]+ % \([^)]+\) \| \N{EN DASH} \|", card)
 
 
+def test_the_shares_of_empty_sets_are_told_of_clean_and_of_corrupted_images():
+    content = inputs(np.random.default_rng(0))
+    of = content["figures"]["conformal"]["full"]
+    for rows, empty in ((of["sets"], 0.0512), (of["corrupted"]["sets"], 0.1529)):
+        rows[0] |= {"empty": empty}
+        assert (rows[0]["score"], rows[0]["target"]) == ("lac", 0.9)
+    (row,) = re.findall(r"^\| `full` \| 90 % \| [^n]*$", render_card(**content), flags=re.MULTILINE)
+    cells = [cell.strip() for cell in row.split("|")]
+    assert (cells[7], cells[12]) == ("5.12 %", "15.29 %")
+
+
 def test_levels_are_told_with_the_decimals_they_have_and_batches_as_they_were():
     content = inputs(np.random.default_rng(0))
     for of in content["figures"]["conformal"]["fc"]["sets"]:
@@ -115,7 +126,7 @@ def told(value):
     if isinstance(value, pd.DataFrame):
         return told(value.to_dict("records"))
     if isinstance(value, str):
-        if not re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", value):
+        if not re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?", value):
             return numbers(value)
         value = float(value)
     if not isinstance(value, int | float):
@@ -139,7 +150,7 @@ def test_no_number_is_typed_into_the_template():
 @pytest.mark.parametrize("freeze", VARIANTS)
 def test_the_head_carries_the_published_figures_in_the_hub_s_format(freeze):
     content = inputs(np.random.default_rng(1)) | {"freeze": freeze}
-    head = yaml.safe_load(render_card(**content).split("---\n")[1])
+    head = read_yaml(render_card(**content).split("---\n")[1])
     (model,) = head["model-index"]
     (result,) = model["results"]
     assert model["name"] == f"{'light-resnet' if freeze == 'scratch' else 'resnet18'}-cifar10-{freeze}"

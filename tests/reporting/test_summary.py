@@ -11,10 +11,12 @@ from study.reporting.summary import (
     under_shift,
 )
 
-MEASURED = {"accuracy": 0.9, "nll": 0.4, "brier": 0.2, "ece": 0.05, "macro_f1": 0.89}
+MEASURED = {"accuracy": 0.9, "nll": 0.4, "brier": 0.2, "ece": 0.05, "macro_f1": 0.89, "macro_recall": 0.6}
 CALIBRATION = {
     "full": {
         "temperature": 1.5,
+        "fitted": True,
+        "never_predicted": [],
         "before": MEASURED | {"nll": 0.6, "ece": 0.08},
         "after": MEASURED,
         "per_class": {
@@ -71,6 +73,25 @@ def test_every_figure_comes_from_its_side_of_the_scaling():
     assert (figures["nll_before"], figures["nll_after"]) == (0.6, 0.4)
     assert (figures["accuracy"], figures["brier_after"], figures["macro_f1"]) == (0.9, 0.2, 0.89)
     assert (figures["temperature"], figures["train_seconds"]) == (1.5, 40.0 + 60.5)
+
+
+def of_full(change):
+    training = {"features": {"seconds": 40.0}, "full": {"train_seconds": 60.5}}
+    calibration = {"full": CALIBRATION["full"] | change}
+    return summarise(calibration, pd.DataFrame([condition("full", 1, 0.8)]), training)["full"]
+
+
+def test_balanced_accuracy_is_given_where_the_test_classes_differ_in_number():
+    """Of CALIBRATION, 10 and 20."""
+    equal = {name: row | {"support": 15} for name, row in CALIBRATION["full"]["per_class"].items()}
+    assert of_full({})["balanced_accuracy"] == 0.6
+    assert "balanced_accuracy" not in of_full({"per_class": equal})
+
+
+def test_the_summary_says_whether_the_temperature_was_fitted_and_how_many_classes_are_never_predicted():
+    figures = of_full({"fitted": False, "never_predicted": ["dog"]})
+    assert (figures["fitted"], figures["classes_never_predicted"]) == (False, 1)
+    assert (of_full({})["fitted"], of_full({})["classes_never_predicted"]) == (True, 0)
 
 
 def test_what_is_not_fine_tuned_has_no_share_in_the_frozen_pass():

@@ -7,7 +7,7 @@ from netcal.metrics import ECE, MCE
 from sklearn.metrics import brier_score_loss, f1_score, log_loss
 
 from stages.calibrate import run
-from study.evaluation.temperature import tempered_softmax
+from study.evaluation.temperature import HIGHEST, tempered_softmax
 from study.pipeline.params import Refusal
 
 CLASSES = [f"class {digit}" for digit in range(10)]
@@ -19,6 +19,7 @@ def root(tmp_path):
     """A project whose variant `fc` is over-confident: its labels are drawn at temperature 2."""
     (tmp_path / "data/subset").mkdir(parents=True)
     (tmp_path / "data/subset/classes.json").write_text(json.dumps(CLASSES))
+    save_train_labels(tmp_path, np.arange(50) % 10)
     save_predictions(tmp_path, **drawn_at(2))
     return tmp_path
 
@@ -32,6 +33,10 @@ def drawn_at(temperature):
         uniform = rng.random((images, 1))
         arrays[f"{split}_labels"] = (tempered_softmax(logits, temperature).cumsum(axis=1) < uniform).sum(axis=1)
     return arrays
+
+
+def save_train_labels(root, labels):
+    np.savez(root / "data/subset/train.npz", labels=labels)
 
 
 def save_predictions(root, **arrays):
@@ -206,16 +211,62 @@ def test_the_same_predictions_give_the_same_bytes(root):
 
 
 def test_the_temperature_has_a_file_of_its_own_that_the_parameters_leave_as_it_is(root):
-    """tests.stand_in counts on it: what reads the temperature alone does not run again."""
+    """tests.stand_in counts on it: what reads the temperature alone does not run again. Nor do the training labels."""
     path = root / "results/temperature/fc.json"
     run(PARAMS, root, "fc")
     fitted, measured = path.read_bytes(), result(root)
-    assert json.loads(fitted) == {"temperature": measured["temperature"]}
+    assert json.loads(fitted) == {"temperature": measured["temperature"], "fitted": True}
     for change in ({"bins": 10}, {"resamples": 50}, {"seed": 1}):
         path.unlink()
         run({"calibrate": PARAMS["calibrate"] | change}, root, "fc")
         assert path.read_bytes() == fitted
         assert result(root) != measured
+    save_train_labels(root, np.full(50, 3))
+    run(PARAMS, root, "fc")
+    assert path.read_bytes() == fitted
+    assert result(root) != measured
+
+
+def test_a_variant_at_chance_is_measured_at_the_highest_temperature_and_that_is_said(root, capsys):
+    arrays = drawn_at(2)
+    rng = np.random.default_rng(1)
+    for split in ("val", "test"):
+        arrays[f"{split}_labels"] = rng.permutation(arrays[f"{split}_labels"])
+    save_predictions(root, **arrays)
+    run(PARAMS, root, "fc")
+    measured = result(root)
+    assert (measured["temperature"], measured["fitted"]) == (HIGHEST, False)
+    assert json.loads((root / "results/temperature/fc.json").read_text()) == {"temperature": 20.0, "fitted": False}
+    assert measured["after"]["nll"] == pytest.approx(
+        log_loss(arrays["test_labels"], tempered_softmax(arrays["test_logits"], HIGHEST))
+    )
+    _, said = capsys.readouterr().out.splitlines()
+    assert said.startswith("fc: its temperature was not fitted: the best one for its validation images is above 20")
+
+
+def test_four_images_that_are_all_right_leave_the_probabilities_as_they_are_and_that_is_said(root, capsys):
+    arrays = drawn_at(2)
+    logits = arrays["val_logits"][:4]
+    save_predictions(root, **arrays | {"val_logits": logits, "val_labels": logits.argmax(axis=1)})
+    run(PARAMS, root, "fc")
+    measured = result(root)
+    assert (measured["temperature"], measured["fitted"]) == (1, False)
+    assert measured["after"] == measured["before"]
+    assert "fc: its temperature was not fitted: no temperature from 0.05 up is the best" in capsys.readouterr().out
+
+
+def test_a_class_that_is_never_predicted_is_named_and_a_constant_answer_is_as_accurate(root, capsys):
+    """190 of 200 test images are of a cat, and the answer is always cat: right for 95 %, and for one of two classes."""
+    logits, labels = np.tile(np.float32([3, 0]), (200, 1)), np.repeat([0, 1], [190, 10])
+    (root / "data/subset/classes.json").write_text('["cat", "dog"]')
+    save_train_labels(root, labels)
+    save_predictions(root, val_logits=logits, val_labels=labels, test_logits=logits, test_labels=labels)
+    run(PARAMS, root, "fc")
+    measured = result(root)
+    assert measured["after"]["accuracy"] == measured["majority_accuracy"] == 190 / 200
+    assert measured["after"]["macro_recall"] == (1 + 0) / 2
+    assert measured["never_predicted"] == ["dog"]
+    assert capsys.readouterr().out.splitlines()[1:] == ["fc never predicts dog"]
 
 
 def test_nothing_is_written_when_the_predictions_are_refused(root):

@@ -3,13 +3,14 @@ import json
 import numpy as np
 import pytest
 
-from stages import report
-from study.pipeline.files import read_table
+from stages import calibrate, report
+from study.pipeline.files import read_table, write_json
 from study.pipeline.params import Refusal
 from tests.made_up_results import CLASSES, GROUPS, PARAMS, VARIANTS, results, write_corrupted, write_results
 
 SUMMARY_KEYS = [
     "accuracy",
+    "classes_never_predicted",
     "ece_before",
     "ece_after",
     "nll_before",
@@ -17,6 +18,7 @@ SUMMARY_KEYS = [
     "brier_after",
     "macro_f1",
     "temperature",
+    "fitted",
     "corrupted_accuracy",
     "corrupted_ece_before",
     "corrupted_ece_after",
@@ -73,8 +75,9 @@ def written(root):
 
 def test_the_summary_has_exactly_the_agreed_keys(reported):
     summary = json.loads((reported / "metrics/summary.json").read_text())
-    assert list(summary) == [*VARIANTS, "published"]
-    assert [list(figures) for figures in summary.values()] == (len(VARIANTS) + 1) * [SUMMARY_KEYS]
+    assert list(summary) == [*VARIANTS, "published", "majority"]
+    assert all(list(summary[name]) == SUMMARY_KEYS for name in (*VARIANTS, "published"))
+    assert list(summary["majority"]) == ["accuracy"]
 
 
 @pytest.mark.parametrize("freeze", VARIANTS)
@@ -202,6 +205,76 @@ def test_the_pictures_are_small_enough_for_git(reported):
 def test_other_data_than_cifar10_is_not_set_beside_published_figures(root):
     report.run(PARAMS | {"data": PARAMS["data"] | {"dataset": "digits"}}, root)
     assert "published, not measured" not in (root / "MODEL_CARD.md").read_text()
+
+
+def one_hot(labels):
+    return np.eye(len(CLASSES), dtype=np.float32)[labels]
+
+
+@pytest.fixture
+def imbalanced(root):
+    """81 of 90 test images are cats, and so are as many of those that fit temperatures.
+
+    `fc` always says cat and `scratch` ship, surely; `layer4` is always right; `full` misses every dog and one cat.
+    """
+    labels = np.repeat([0, 1, 2], [81, 5, 4])
+    full = labels * (labels != 1)
+    full[0] = 1
+    logits = {
+        "fc": 3 * one_hot(0 * labels),
+        "layer4": 9 * one_hot(labels),
+        "full": 4 * one_hot(full),
+        "scratch": 50 * one_hot(0 * labels + 2),
+    }
+    write_json(root / "data/subset/classes.json", CLASSES)
+    np.savez(root / "data/subset/train.npz", labels=np.repeat([0, 1, 2], [180, 11, 9]))
+    for variant, of in logits.items():
+        arrays = {"val_logits": of, "val_labels": labels, "test_logits": of, "test_labels": labels}
+        np.savez(root / f"results/predictions/{variant}.npz", **arrays)
+        calibrate.run(PARAMS, root, variant)
+    return root
+
+
+def test_classes_of_unequal_number_and_temperatures_without_a_fit_are_told_everywhere(imbalanced, capsys):
+    report.run(PARAMS, imbalanced)
+    summary = json.loads((imbalanced / "metrics/summary.json").read_text())
+    assert summary["majority"] == {"accuracy": 81 / 90}
+    names = ("accuracy", "balanced_accuracy", "classes_never_predicted", "fitted")
+    assert {variant: tuple(summary[variant][name] for name in names) for variant in VARIANTS} == {
+        "fc": (81 / 90, pytest.approx((1 + 0 + 0) / 3), 2, True),
+        "layer4": (1, 1, 0, False),
+        "full": (84 / 90, pytest.approx((80 / 81 + 0 + 1) / 3), 0, True),
+        "scratch": (4 / 90, pytest.approx((0 + 0 + 1) / 3), 2, False),
+    }
+    assert (summary["layer4"]["temperature"], summary["scratch"]["temperature"]) == (1, 20)
+
+    printed = capsys.readouterr().out
+    card = (imbalanced / "MODEL_CARD.md").read_text()
+    page = (imbalanced / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    never = "On the test images, {0}fc{0} never predicts dog, ship; {0}scratch{0} never predicts cat, dog."
+    assert never.format("") in printed and never.format("") in page and never.format("`") in card
+    unfitted = "The temperature of {0}scratch{0} was not fitted: the best one for its validation images is above 20"
+    assert unfitted.format("") in printed and unfitted.format("") in page and unfitted.format("`") in card
+    assert " 90.00 %   33.33 % " in printed
+    assert "| 90.00 % | 33.33 % |" in card
+    assert '<th scope="row">balanced accuracy</th><td>33.33 %</td>' in page
+    baseline = "Always answering the commonest class of the training images would be right for 90.00 %."
+    assert card.count(baseline) == page.count(baseline) == 1
+
+
+def test_the_card_of_a_model_without_a_fitted_temperature_does_not_call_it_calibrated(imbalanced):
+    report.run(PARAMS | {"freeze": "scratch"}, imbalanced)
+    card, page = (imbalanced / "MODEL_CARD.md").read_text(), (imbalanced / "report.html").read_text()
+    assert "and not calibrated, since its temperature could not be fitted" in card
+    assert "calibrated: variant" not in card and "gives calibrated" not in card and "with calibrated" not in card
+    assert "| 20.0000 (not fitted) |" in card
+    assert "The temperature was not fitted; " in page and '<span class="interval">not fitted</span>' in page
+
+
+def test_classes_of_equal_number_have_no_balanced_accuracy(reported):
+    for name in ("MODEL_CARD.md", "report.html", "metrics/summary.json"):
+        text = (reported / name).read_text()
+        assert "balanced" not in text.lower() and "never predict" not in text and "not fitted" not in text, name
 
 
 def test_the_table_of_the_variants_is_printed(root, capsys):
