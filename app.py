@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
+from inference import EMPTY
 from study.attribution.cam import cams, deepest_layer, heatmap
 from study.conformal.prediction_sets import lac_scores
 from study.corruption.catalogue import CORRUPTIONS, SEVERITIES, corrupt
@@ -49,7 +50,6 @@ ABOUT = """# Try the networks
 Choose a picture, a variant and a corruption. `fc` trains only the head, `layer4` the last block and the head, `full`
 everything; `scratch` is a small network from random weights."""
 CHOOSE = "Choose a picture: a file, the webcam or a sample."
-EMPTY = "no class is probable enough"  # of a set; it does not say that the picture shows something else
 UNLIKE = "unlike the training images: do not rely on this answer"
 CSS = "#note p { font-weight: 600 } footer .divider { display: none }"  # a dot behind the only link
 

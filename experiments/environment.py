@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.scm import SCMError
 
 from study.pipeline.params import Refusal
 from study.sources.cifar10 import CACHE, CIFAR10
@@ -28,7 +28,7 @@ def require_ascii(root: Path) -> None:
     try:
         with Repo(root) as repo:
             cache = str(repo.cache.local_cache_dir)
-    except DvcException as fault:
+    except SCMError as fault:
         raise Refusal(f"{fault}: get the project with `git clone`") from None
     if not cache.isascii():
         raise Refusal(
