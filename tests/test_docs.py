@@ -400,13 +400,13 @@ def test_the_epochs_for_few_pictures_are_those_of_the_study_of_1000_images():
 
 def test_limits_say_of_the_maps_what_their_checks_found():
     said = page("docs/limits.md")
-    assert "All three kinds beat places chosen at random. Grad-CAM does not clearly beat the image's centre." in said
+    assert "All three kinds beat places chosen at random and the image's centre." in said
     assert "LayerCAM's maps hardly depend on what was learned" in said
     checks = read_json(ROOT / "metrics/attribution.json")["checks"]
     failed = {check["check"] for check in checks if not check["passed"]}
-    assert sum("random places" in check["check"] for check in checks) == 3
+    for rival in ("random places", "the image's centre"):
+        assert sum(rival in check["check"] for check in checks) == 3
     assert failed == {
-        "Grad-CAM marks what the prediction hangs on better than the image's centre",
         "LayerCAM shows something else for an untrained head",
         "LayerCAM shows something else for an untrained network",
     }

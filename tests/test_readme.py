@@ -95,13 +95,11 @@ def test_pretraining_wins_on_few_images_and_its_lead_shrinks():
     assert abs(lead[45000]) < 0.01
 
 
-def test_the_lead_under_corruption_on_one_seed_is_within_what_seeds_changed():
-    assert "With all 45,000, `full` leads the small network by two to three points on corrupted images" in README
-    assert "which another seed could take back" in README
-    of, noise = metrics("summary"), spread("corrupted_accuracy").loc[10000]
-    lead = of["full"]["corrupted_accuracy"] - of["scratch"]["corrupted_accuracy"]
-    assert 0.02 < lead < 0.03
-    assert lead < noise["full"] + noise["scratch"]
+def test_the_lead_under_corruption_at_the_largest_size_is_of_one_seed():
+    said = "With all 45,000, `full` leads the small network by three to four points on corrupted images: from one seed"
+    assert said in README
+    of = metrics("summary")
+    assert 0.03 < of["full"]["corrupted_accuracy"] - of["scratch"]["corrupted_accuracy"] < 0.04
 
 
 def test_the_calibration_of_no_variant_survives():
@@ -129,10 +127,10 @@ def test_prediction_sets_keep_their_promise_on_clean_images_alone():
         assert lac and all(row["coverage"] < row["target"] - 0.02 for row in lac)
 
 
-def test_the_warning_misses_many_digits():
-    assert "It misses many of the handwritten digits" in README
+def test_the_warning_misses_a_fifth_of_the_digits():
+    assert "It misses a fifth of the handwritten digits" in README
     table = pd.read_csv(ROOT / "metrics/ood.csv").query("variant == 'full' and score == 'energy' and set == 'digits'")
-    assert table["passed"].item() > 0.25
+    assert 0.15 < table["passed"].item() < 0.25
 
 
 def test_wrong_labels_cost_every_variant_something_and_change_no_ranking():
