@@ -55,7 +55,7 @@ def test_a_damaged_bundled_file_is_refused(tmp_path):
     with (tmp_path / BUNDLED).open("r+b") as file:
         file.seek(1_000_000)
         file.write(b"?")
-    with pytest.raises(Refusal, match=r"resnet18_tinyimagenet\.safetensors is damaged"):
+    with pytest.raises(Refusal, match=r"resnet18_tinyimagenet\.safetensors is missing or damaged"):
         backbone_weights("resnet18", "tinyimagenet", tmp_path)
 
 
