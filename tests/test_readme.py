@@ -96,8 +96,8 @@ def test_pretraining_wins_on_few_images_and_its_lead_shrinks():
 
 
 def test_the_lead_under_corruption_at_the_largest_size_is_of_one_seed():
-    said = "With all 45,000, `full` leads the small network by three to four points on corrupted images: from one seed"
-    assert said in README
+    said = "With all 45,000, `full` leads the small network by three to four points on corrupted images"
+    assert f"{said}: from one seed, so it may not hold" in README
     of = metrics("summary")
     assert 0.03 < of["full"]["corrupted_accuracy"] - of["scratch"]["corrupted_accuracy"] < 0.04
 
@@ -128,7 +128,7 @@ def test_prediction_sets_keep_their_promise_on_clean_images_alone():
 
 
 def test_the_warning_misses_a_fifth_of_the_digits():
-    assert "It misses a fifth of the handwritten digits" in README
+    assert "it missed about a fifth of the handwritten digits" in README
     table = pd.read_csv(ROOT / "metrics/ood.csv").query("variant == 'full' and score == 'energy' and set == 'digits'")
     assert 0.15 < table["passed"].item() < 0.25
 
