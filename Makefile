@@ -11,7 +11,7 @@ REV ?= HEAD
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole pipeline at a small size, as a DVC experiment
-	$(BIN)/python quickstart.py
+	$(BIN)/python -m how_deep run
 
 test: $(VENV)/dev.stamp  ## the tests that take no more than seconds each, offline
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
@@ -27,32 +27,33 @@ lint: $(VENV)/dev.stamp  ## style, format and types
 	$(BIN)/mypy
 
 plots: $(VENV)/run.stamp  ## dvc plots as one page that needs no network; PLOTS="diff HEAD~1" compares
-	$(BIN)/python plots.py $(PLOTS)
+	$(BIN)/python -m how_deep plots $(PLOTS)
 
 track: $(VENV)/track.stamp  ## the committed run, or REV=quickstart, to MLflow; TO=wandb to Weights & Biases
-	$(BIN)/python track.py $(TO) $(REV)
+	$(BIN)/python -m how_deep track $(TO) $(REV)
 
 hub: $(VENV)/run.stamp  ## the published model as the Hugging Face hub expects it, in runs/hub; sends nothing
-	$(BIN)/python hub.py
+	$(BIN)/python -m how_deep hub
 
 app: $(VENV)/app.stamp  ## the networks in a browser, on pictures and a webcam; listens on this machine alone
-	$(BIN)/python app.py
+	$(BIN)/python -m how_deep app
 
 experiments: $(VENV)/run.stamp  ## studies of augmentation, data size and other systems; a stopped one carries on
-	$(BIN)/python -m experiments
+	$(BIN)/python -m how_deep experiments
 
-faults: $(VENV)/dev.stamp  ## every fault tried many times on a small study, into faults/RESULTS.md
-	$(BIN)/python -m faults
+faults: $(VENV)/dev.stamp  ## every fault tried many times on a small study, into lab/faults/RESULTS.md
+	$(BIN)/python -m how_deep faults
 
-bench: $(VENV)/bench.stamp  ## speed beside what people would use instead, into benchmarks/RESULTS.md; first, the model to serve
+bench: $(VENV)/bench.stamp  ## speed beside what people would use instead, into lab/benchmarks/RESULTS.md; first, the model to serve
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro export
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m how_deep bench
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: requirements.txt requirements/numeric.txt requirements/constraints.txt | $(BIN)/python
+$(VENV)/run.stamp: pyproject.toml requirements.txt requirements/numeric.txt requirements/constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 $(VENV)/track.stamp: requirements.txt requirements/numeric.txt requirements/constraints.txt requirements/track.txt | $(BIN)/python

@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -176,7 +177,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Answers go to standard output, faults to standard error, a line each; 1 if there was any, else 0."""
     options = arguments()
-    sys.stdout.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding lacks
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that the terminal's encoding lacks
     explainer = None
     try:
         models = {path: load_model(path) for path in options.model}
@@ -225,7 +227,7 @@ def answer(
     probabilities, logits = model.probabilities_and_logits(image)
     best = np.argsort(-probabilities, kind="stable")[: options.top]
     rows = [{"class": model.classes[label], "probability": float(probabilities[label])} for label in best]
-    found = {"image": name, "predictions": rows}
+    found: dict[str, Any] = {"image": name, "predictions": rows}
     found |= {"unlike_training_images": model.is_unlike(logits), "one_colour": of_one_colour(image)}
     if options.set is not None:
         found |= {"coverage": options.set, "set": model.prediction_set(logits, options.set)}

@@ -11,9 +11,9 @@ from statistics import fmean
 import pandas as pd
 import pytest
 
-import quickstart
-from experiments.runner import changed
-from experiments.studies import STUDIES
+from how_deep import quickstart
+from lab.experiments.runner import changed
+from lab.experiments.studies import STUDIES
 from stages import check_params
 from study.pipeline.files import read_json
 from study.pipeline.params import read_params, read_yaml
@@ -25,7 +25,7 @@ from tests.test_readme import by_size, spread
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
-FOLDERS = [ROOT / folder / "README.md" for folder in ("backbone", "pictures", "samples", "weights")]
+FOLDERS = [ROOT / folder / "README.md" for folder in ("lab/backbone", "pictures", "samples", "weights")]
 PARAMS = read_params(ROOT / "params.yaml")
 STAGES = read_params(ROOT / "dvc.yaml")["stages"]
 MOST = 150  # lines
@@ -105,7 +105,7 @@ def test_every_picture_has_a_text_in_its_place(path):
 
 
 def test_every_committed_picture_is_explained():
-    patterns = ("plots/*/*.png", "plots/corruptions.png", "experiments/results/*.png", "benchmarks/*.png")
+    patterns = ("plots/*/*.png", "plots/corruptions.png", "lab/experiments/results/*.png", "lab/benchmarks/*.png")
     pictures = {named(path) for pattern in patterns for path in ROOT.glob(pattern)}
     explained = set(re.findall(r"\]\(\.\./([^)]+\.png)\)", page("docs/reading-the-figures.md")))
     assert len(pictures) > 10
@@ -281,7 +281,7 @@ def test_the_table_of_packages_is_what_the_imports_are_held_to():
 
 def means(study):
     """How a page writes the means over the seeds of every setting and variant of a study: percent and plain."""
-    table = pd.read_csv(ROOT / f"experiments/results/{study}.csv")
+    table = pd.read_csv(ROOT / f"lab/experiments/results/{study}.csv")
     for _, group in table.groupby(["setting", "variant"]):
         for values in group.iloc[:, 4:].to_numpy().T.tolist():
             yield f"{100 * fmean(values):.1f}"
@@ -298,7 +298,7 @@ def test_every_decimal_that_is_said_of_a_study_is_in_its_table(study):
 def test_every_decimal_that_is_said_of_speed_is_in_the_benchmarks_table():
     decimals = set(re.findall(r"\d+\.\d+x?", marked("docs/benchmarks.md", "speed")))
     assert len(decimals) > 20
-    assert decimals - set(re.findall(r"\d+\.\d+x?", page("benchmarks/RESULTS.md"))) == set()
+    assert decimals - set(re.findall(r"\d+\.\d+x?", page("lab/benchmarks/RESULTS.md"))) == set()
 
 
 def test_no_figure_of_these_studies_stands_outside_their_marks():
@@ -308,13 +308,13 @@ def test_no_figure_of_these_studies_stands_outside_their_marks():
 
 
 def test_the_accuracies_from_right_and_wrong_pixels_are_those_of_their_table():
-    table = pd.read_csv(ROOT / "backbone/pixels.csv")
+    table = pd.read_csv(ROOT / "lab/backbone/pixels.csv")
     measured = [f"{100 * accuracy:.1f}" for accuracy in table["test_accuracy"]]
     assert DECIMAL.findall(marked("docs/experiments.md", "pixels")) == measured
 
 
 def seed_spread(measure):
-    table = pd.read_csv(ROOT / "experiments/results/augmentation.csv")
+    table = pd.read_csv(ROOT / "lab/experiments/results/augmentation.csv")
     by_setting = table.groupby("setting")[measure]
     return 100 * (by_setting.max() - by_setting.min()).max()
 
@@ -329,14 +329,14 @@ def test_seeds_of_one_setting_differ_by_as_much_as_is_said():
 def test_what_is_unfrozen_of_lite0_takes_as_long_as_is_said():
     said = marked("docs/experiments.md", "systems")
     assert "takes no longer" in said and "takes over six times as long" in said
-    table = pd.read_csv(ROOT / "experiments/results/systems.csv").query("setting == 'efficientnet_lite0'")
+    table = pd.read_csv(ROOT / "lab/experiments/results/systems.csv").query("setting == 'efficientnet_lite0'")
     seconds = table.set_index("variant")["train_seconds"]
     assert seconds["layer4"] <= seconds["fc"] and seconds["full"] > 6 * seconds["fc"]
 
 
 def test_pixels_pay_and_above_them_chance_decides():
     assert "are within half a point of it" in marked("docs/experiments.md", "recipes")
-    table = pd.read_csv(ROOT / "experiments/results/recipes.csv").set_index("setting")
+    table = pd.read_csv(ROOT / "lab/experiments/results/recipes.csv").set_index("setting")
     gain = table["val_accuracy"] - table["val_accuracy"]["96px_6"]
     assert gain["64px_12"] < -0.02
     assert gain.drop("64px_12").abs().max() <= 0.005
@@ -365,7 +365,7 @@ def test_seeds_tell_apart_what_is_said_and_no_more():
         assert (lead > deviation["full"][size] + deviation["layer4"][size]) == leads
     assert clean["layer4"][10000] - clean["scratch"][10000] < quiet["layer4"][10000] + quiet["scratch"][10000]
     assert corrupted["full"][10000] - corrupted["scratch"][10000] < noise["full"][10000] + noise["scratch"][10000]
-    table = pd.read_csv(ROOT / "experiments/results/data_size.csv")
+    table = pd.read_csv(ROOT / "lab/experiments/results/data_size.csv")
     small = table.query("train_images == 10000 and variant == 'scratch'")["corrupted_accuracy"]
     assert 0.04 <= small.max() - small.min() < 0.05
 
@@ -415,7 +415,7 @@ def test_limits_say_of_the_maps_what_their_checks_found():
 
 def test_the_limits_quote_what_was_measured():
     summary = read_json(ROOT / "metrics/summary.json")
-    top1 = re.search(r"\| and third .*? \| (\S+) %", page("backbone/README.md")).group(1)
+    top1 = re.search(r"\| and third .*? \| (\S+) %", page("lab/backbone/README.md")).group(1)
     expected = {top1, f"{summary['layer4']['temperature']:.2f}"}
     assert set(DECIMAL.findall(page("docs/limits.md"))) == expected
 
@@ -441,7 +441,7 @@ def test_the_example_of_another_variant_has_the_figures_of_both():
 
 
 def test_the_tutorial_shows_the_lines_that_the_quickstart_prints():
-    shown, source = page("docs/tutorial.md"), page("quickstart.py")
+    shown, source = page("docs/tutorial.md"), page("how_deep/quickstart.py")
     for line in re.findall(r"^(?:Dataset|The variants|Open runs|Classify|`dvc exp show`).*", shown, re.MULTILINE):
         words = max(re.split(r"digits|runs/quickstart|quickstart|\[\.\.\.\]", line), key=len).strip()
         assert len(words) > 15

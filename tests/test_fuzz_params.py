@@ -20,7 +20,7 @@ TEXT = (ROOT / "params.yaml").read_text()
 PARAMS = read_params(ROOT / "params.yaml")
 HUGE = 10**5000  # more digits than Python turns into text
 LONGEST = 2000  # characters of a refusal
-TIMES = int(os.environ.get("FAULT_TIMES", 1))  # python -m faults takes more
+TIMES = int(os.environ.get("FAULT_TIMES", 1))  # how-deep faults takes more
 UNHURRIED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # as a busy machine is
 BOUNDED = settings(derandomize=True, database=None, max_examples=200 * TIMES, **UNHURRIED)
 SEEN = Counter()

@@ -341,7 +341,7 @@ SEEDS = {
     ],
     "BMP": [encoded(PHOTO, "BMP"), encoded(PHOTO.quantize(), "BMP"), encoded(PHOTO.convert("1"), "BMP")],
 }
-TIMES = int(os.environ.get("FAULT_TIMES", 1))  # python -m faults takes more
+TIMES = int(os.environ.get("FAULT_TIMES", 1))  # how-deep faults takes more
 MUTANTS = 60 * TIMES  # of each format
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faults.study import contents
+from lab.faults.study import contents
 from study.pipeline.params import read_params
 from tests.stages.test_report import SUMMARY_KEYS
 from tests.test_dvc_yaml import RECOMPUTES

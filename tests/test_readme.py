@@ -21,13 +21,13 @@ def metrics(name):
 
 def by_size(measure):
     """Of the study of data sizes: means over the seeds, a row per number of training images, a column per variant."""
-    table = pd.read_csv(ROOT / "experiments/results/data_size.csv")
+    table = pd.read_csv(ROOT / "lab/experiments/results/data_size.csv")
     return table.pivot_table(index="train_images", columns="variant", values=measure)
 
 
 def spread(measure):
     """The standard deviations over the seeds; missing where there is one seed."""
-    table = pd.read_csv(ROOT / "experiments/results/data_size.csv")
+    table = pd.read_csv(ROOT / "lab/experiments/results/data_size.csv")
     return table.groupby(["train_images", "variant"])[measure].std().unstack()
 
 
@@ -44,7 +44,7 @@ def test_its_first_screen_has_two_bold_sentences_two_commands_and_a_figure_befor
     screen, _ = README.split("<!-- results -->")
     assert len(re.findall(r"^\*\*[^*]+\.\*\*$", screen, re.MULTILINE)) == 2
     assert re.findall(r"^make (\S+)", screen, re.MULTILINE) == ["run", "test"]
-    assert screen.count("](experiments/results/data_size.png)") == 1
+    assert screen.count("](lab/experiments/results/data_size.png)") == 1
 
 
 def test_no_measured_figure_stands_in_its_sentences():
@@ -54,9 +54,9 @@ def test_no_measured_figure_stands_in_its_sentences():
 
 
 def test_what_another_seed_changes_is_the_table_of_the_study():
-    table = (ROOT / "experiments/results/data_size.md").read_text(encoding="utf-8")
+    table = (ROOT / "lab/experiments/results/data_size.md").read_text(encoding="utf-8")
     assert f"<!-- seeds -->\n{table}<!-- /seeds -->\n" in README
-    seeds = pd.read_csv(ROOT / "experiments/results/data_size.csv").groupby("train_images")["seed"].nunique()
+    seeds = pd.read_csv(ROOT / "lab/experiments/results/data_size.csv").groupby("train_images")["seed"].nunique()
     assert "[three at 1,000 and 10,000 images](#what-another-seed-changes), one at 45,000" in README
     assert tuple(seeds.index) == SIZES and tuple(seeds) == (3, 3, 1)
 
@@ -147,7 +147,7 @@ def test_wrong_labels_cost_every_variant_something_and_change_no_ranking():
 
 def test_augmix_makes_every_variant_more_accurate_on_corrupted_images():
     assert "it makes every variant more accurate on corrupted images, `scratch` most" in README
-    table = pd.read_csv(ROOT / "experiments/results/augmix.csv")
+    table = pd.read_csv(ROOT / "lab/experiments/results/augmix.csv")
     corrupted = table.pivot(index="variant", columns="setting", values="corrupted_accuracy")
     gains = (corrupted["augmix"] - corrupted["plain"])[["fc", "layer4", "full", "scratch"]]
     assert (gains > 0.02).all() and gains.is_monotonic_increasing

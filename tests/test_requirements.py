@@ -32,17 +32,17 @@ STUDY, NUMERIC = "requirements.txt", "requirements/numeric.txt"
 DEV, NO_DEPS, CONSTRAINTS = (f"requirements/{name}.txt" for name in ("dev", "dev-nodeps", "constraints"))
 TRACK, BENCH, TIMM, APP, RAY = (f"requirements/{name}.txt" for name in ("track", "bench", "timm", "app", "ray"))
 EXTRA = {  # by who imports more
-    "app.py": APP,
-    "track.py": TRACK,
-    "benchmarks": BENCH,
-    "experiments/ray_cluster.py": RAY,
+    "how_deep/app.py": APP,
+    "how_deep/track.py": TRACK,
+    "lab/benchmarks": BENCH,
+    "lab/experiments/ray_cluster.py": RAY,
     "study/networks/timm_backbones.py": TIMM,
     "study/sources/backbone_weights.py": TIMM,
 }
 NEEDS = {  # by who cannot even be imported with what the tests need alone
-    "benchmarks/contenders/with_fastai.py": BENCH,
-    "benchmarks/contenders/with_lightning.py": BENCH,
-    "experiments/ray_cluster.py": RAY,
+    "lab/benchmarks/contenders/with_fastai.py": BENCH,
+    "lab/benchmarks/contenders/with_lightning.py": BENCH,
+    "lab/experiments/ray_cluster.py": RAY,
 }
 FILES = (STUDY, DEV, NO_DEPS, TRACK, BENCH, TIMM, APP, RAY)
 DISTRIBUTIONS = packages_distributions()  # by the name that is imported
@@ -179,6 +179,14 @@ def test_every_library_that_the_tests_import_is_in_a_requirements_file():
 @pytest.mark.parametrize("file", FILES)
 def test_every_pin_is_exact(file):
     assert [line for line in lines(file) if not re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+", line)] == []
+
+
+def test_pyproject_names_what_the_requirements_files_pin():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert sorted(project["dependencies"]) == sorted(lines(STUDY))
+    groups = {"dev": [*lines(DEV), *lines(TIMM)], "ray": lines(RAY), "timm": lines(TIMM), "track": lines(TRACK)}
+    found = {name: sorted(named) for name, named in project["optional-dependencies"].items()}
+    assert found == {name: sorted(named) for name, named in groups.items()}
 
 
 def test_nothing_is_pinned_twice():

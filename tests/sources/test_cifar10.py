@@ -13,7 +13,7 @@ from study.sources.cifar10 import CACHE, CIFAR10, at_hand, load
 
 REAL_CIFAR10 = os.environ.get("CIFAR10_DIR")
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-TIMES = int(os.environ.get("FAULT_TIMES", 1))  # python -m faults takes more
+TIMES = int(os.environ.get("FAULT_TIMES", 1))  # how-deep faults takes more
 BATCH = 20  # images in each of the six small batches
 
 

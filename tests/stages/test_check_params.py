@@ -289,7 +289,7 @@ def test_other_values_of_mirror_and_first_image_size_are_valid(tmp_path, key, va
 
 def readers():
     """The modules that read parameters, and for each call of `parse` in them its key and its type, as nodes."""
-    for path in [ROOT / "app.py", *sorted(ROOT.glob("stages/*.py")), *sorted(ROOT.glob("study/**/*.py"))]:
+    for path in [ROOT / "how_deep/app.py", *sorted(ROOT.glob("stages/*.py")), *sorted(ROOT.glob("study/**/*.py"))]:
         nodes = ast.walk(ast.parse(path.read_text()))
         calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "parse"]
         if calls:
