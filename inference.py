@@ -13,7 +13,9 @@ import json
 import os
 import signal
 import sys
+from base64 import b64decode
 from io import TextIOWrapper
+from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,18 +46,27 @@ class Model(NamedTuple):
         return probabilities[0], logits[0].astype(np.float64)
 
     def set_threshold(self, coverage: float) -> float:
-        """The largest score, one minus the probability, of a class in a set. Raises InputError when it is not known."""
-        thresholds = json.loads(self.metadata.get("set_thresholds", "{}"))
-        if f"{coverage:g}" not in thresholds:
-            known = ", ".join(thresholds) or "none; `dvc repro export` makes one that has"
-            raise InputError(f"--set {coverage:g}: {shown(str(self.path))} has thresholds for {known}")
-        threshold = thresholds[f"{coverage:g}"]
-        return 1.0 if threshold is None else threshold  # None: too few validation images, so every class
+        """The largest score, one minus the probability, of a class in a set. Raises InputError when it is not known.
+
+        It is the k-th smallest score of the n calibration images, k = ceil((n + 1) * coverage).
+        """
+        if not 0 < coverage < 1:
+            raise InputError(f"--set {coverage:g}: choose a probability between 0 and 1, such as 0.95")
+        if "set_scores" not in self.metadata:
+            raise InputError(f"--set: {shown(str(self.path))} has no thresholds; `dvc repro export` makes one that has")
+        scores = np.frombuffer(b64decode(self.metadata["set_scores"]), "<f8")
+        place = ceil(round((len(scores) + 1) * coverage, 9))  # rounded, because 0.9 * 10 may be a little more than 9
+        if place > len(scores):
+            most = len(scores) / (len(scores) + 1)
+            raise InputError(
+                f"--set {coverage:g}: {len(scores)} calibration images promise {floor(1e4 * most) / 1e4:g} at most"
+            )
+        return float(scores[place - 1])
 
     def prediction_set(self, logits: np.ndarray, coverage: float) -> list[str]:
         """The classes that hold the right one with this probability, the most probable first: a LAC set."""
         probabilities = np.exp(logits - logits.max())
-        probabilities /= probabilities.sum()  # those before temperature scaling, which the thresholds are for
+        probabilities /= probabilities.sum()  # those before temperature scaling, which the scores are of
         ranked = np.argsort(-probabilities, kind="stable")
         threshold = self.set_threshold(coverage)
         return [self.classes[label] for label in ranked if 1 - probabilities[label] <= threshold]

@@ -21,19 +21,18 @@ from inference import EMPTY
 from study.attribution.cam import cams, deepest_layer, heatmap
 from study.conformal.prediction_sets import lac_scores
 from study.corruption.catalogue import CORRUPTIONS, SEVERITIES, corrupt
-from study.corruption.pixel_values import REFERENCE_SIDE
 from study.drawing.heatmap_gallery import overlay
 from study.evaluation.temperature import load_temperature, tempered_softmax
 from study.networks.classifier import Classifier
 from study.networks.inference import predict
-from study.networks.loading import load_classifier
-from study.networks.trunk_and_tail import Layer
+from study.networks.loading import load_model
+from study.networks.stages import Layer
 from study.ood.scores import energy
 from study.pipeline.files import read_json
 from study.pipeline.params import Refusal, parse, read_params
-from study.pipeline.variants import VARIANTS
+from study.pipeline.variants import variants
 from study.sources.image_files import MAX_BYTES, InputError, read_bytes, read_image, reason
-from study.sources.stratified_draw import Dataset, Side
+from study.sources.stratified_draw import Data
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -82,11 +81,11 @@ def load_networks(root: Path) -> tuple[dict[str, Network], int]:
     """
     params = read_params(root / "params.yaml")
     mirror = parse(params, "mirror", bool)
-    side = parse(params, "data.side", Side) if parse(params, "data.dataset", Dataset) == "folder" else REFERENCE_SIDE
+    side = parse(params, "data", Data).picture_side()
     networks: dict[str, Network] = {}
-    for variant in VARIANTS:
+    for variant in variants(params):
         try:
-            model = load_classifier(root / f"models/{variant}.safetensors", mirror)
+            model = load_model(root, variant, mirror)
             temperature = load_temperature(root, variant)
             sets = read_json(root / f"results/conformal/{variant}/metrics.json")["sets"]
             least_energy = read_json(root / f"results/ood/{variant}/thresholds.json")["energy"]["threshold"]

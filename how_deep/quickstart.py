@@ -16,9 +16,9 @@ from dvc.api import DVCFileSystem
 
 from lab.experiments.environment import experiment_environment, require_ascii
 from study.pipeline.files import read_json, whole_folder
-from study.pipeline.params import Refusal
+from study.pipeline.params import Refusal, read_params
 from study.reporting.results_table import plain_table
-from study.sources import cifar10
+from study.sources.cifar10 import CIFAR10
 
 NAME = "quickstart"
 UNFINISHED = f"{NAME}-new"  # the name until the run has finished
@@ -27,8 +27,8 @@ SIZES = {
     "digits": {"data.train": 900, "data.val": 400, "data.test": 360},
 }
 SHORT = {
+    "backbone.weights": "tinyimagenet",  # which learned at 64 pixels; ImageNet's need more, and more time
     "train.common.image_size": 64,
-    "train.full.first_image_size": "null",
     "train.common.probe.epochs": 5,
     "train.fc.epochs": 10,
     "train.layer4.epochs": 3,
@@ -55,12 +55,16 @@ def main() -> None:
         command += ["--set-param", f"{key}={value}"]
     environment = experiment_environment(root)
     subprocess.run(["dvc", "exp", "remove", UNFINISHED], env=environment, capture_output=True)
+    print(f"Backbone: resnet18, from the bundled weights `{SHORT['backbone.weights']}`.")
     print("$", " ".join(command), flush=True)
     run_experiment(command, environment)
     replace_experiment()
     folder = copy_results(root)
-    measured = (read_json(folder / f"metrics/{name}.json") for name in ("summary", "training", "calibration"))
-    print(f"\nThe variants on {dataset}, at a small size:\n\n{plain_table(*measured)}\n")
+    summary, training, calibration = (
+        read_json(folder / f"metrics/{name}.json") for name in ("summary", "training", "calibration")
+    )
+    settings = read_params(root / "params.yaml")["train"]  # whose depths the small size does not change
+    print(f"\nThe variants on {dataset}, at a small size:\n\n{plain_table(summary, training, settings, calibration)}\n")
     print(f"Open {folder}/report.html in a browser. Pictures: {folder}/plots. Model card: {folder}/MODEL_CARD.md.")
     print(f"Classify a picture: python inference.py --model {folder}/model.onnx --image PICTURE")
     print(f"`dvc exp show` sets the experiment beside the committed run; `dvc exp apply {NAME}` brings all of it here.")
@@ -80,7 +84,7 @@ def run_experiment(command: list[str], environment: dict[str, str]) -> None:
 
 def choose_dataset(root: Path) -> str:
     """CIFAR-10 where it is at hand, else the digits; says which, and how to get the other."""
-    if cifar10.at_hand(root):
+    if CIFAR10.at_hand(root):
         print("Dataset: CIFAR-10. README has the command for the digits, which need no data.")
         return "cifar10"
     print(

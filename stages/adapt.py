@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from study.adaptation.batch_norm import Adapt, adapted
 from study.corruption.catalogue import SEVERITIES
-from study.corruption.corrupted_set import load_corrupted_images
+from study.corruption.corrupted_set import load_corrupted
 from study.evaluation.calibration_errors import binned_ece
 from study.evaluation.scores import confidence_and_correct
 from study.evaluation.temperature import Bins, load_temperature, tempered_softmax
 from study.networks.inference import predict
-from study.networks.loading import load_classifier
+from study.networks.loading import load_model
 from study.pipeline.files import whole_folder, write_table
 from study.pipeline.params import parse
 from study.pipeline.stage import main
@@ -32,11 +32,11 @@ from study.pipeline.stage import main
 
 def run(params: dict[str, Any], root: Path, variant: str) -> None:
     block, bins = parse(params, "adapt", Adapt), parse(params, "calibrate.bins", Bins)
-    conditions, images, labels = load_corrupted_images(root)
+    conditions, images, labels = load_corrupted(root)
     images, labels = images[:, : block.images], labels[: block.images]
     batch_sizes = sorted({min(size, len(labels)) for size in block.batch_sizes})
     measured = root / "results/corruption" / variant
-    model = load_classifier(root / f"models/{variant}.safetensors", parse(params, "mirror", bool))
+    model = load_model(root, variant, parse(params, "mirror", bool))
     temperature, largest = load_temperature(root, variant), batch_sizes[-1]
     frozen = [np.load(measured / f"{name}.npy")[:, : block.images] for name in ("confidence", "correct")]
     network = adapted(model, block.pseudo_count)

@@ -21,7 +21,7 @@ from study.data.sampling import draw_rows
 from study.data.splits import load_split
 from study.evaluation.scores import accuracy
 from study.evaluation.temperature import load_temperature
-from study.networks.loading import load_classifier
+from study.networks.loading import load_model
 from study.pipeline.files import whole_folder, write_json, write_table
 from study.pipeline.params import parse
 from study.pipeline.stage import main
@@ -29,10 +29,10 @@ from study.pipeline.stage import main
 
 def run(params: dict[str, Any], root: Path, variant: str) -> None:
     block = parse(params, "adversarial", Adversarial)
-    images, labels = load_split(root, "test")
+    images, labels = load_split(root, "test").examples
     rows = draw_rows(labels, block.images, block.seed, "adversarial.images")
     images, labels = images[rows], labels[rows]
-    model = load_classifier(root / f"models/{variant}.safetensors", parse(params, "mirror", bool))
+    model = load_model(root, variant, parse(params, "mirror", bool))
     temperature = load_temperature(root, variant)
 
     table: list[dict[str, Any]] = []

@@ -1,6 +1,6 @@
 """Fit a temperature on the validation logits of a variant, such as `fc`, and measure it on the test logits.
 
-Reads results/predictions/{variant}.npz, and data/subset (train.npz, classes.json). Writes
+Reads results/predictions/{variant}.npz, and data/subset (train.npz, dataset.json). Writes
 results/temperature/{variant}.json, and in results/calibration/{variant}
 - metrics.json: metrics before and after scaling, with the null bands of calibration errors; the differences between
   the two, with intervals; what always answering the commonest class gets right; the per-class report; the classes that
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.data.splits import class_names
+from study.data.splits import load_facts, load_labels
 from study.evaluation.bootstrap import LEVEL, bootstrap, difference, interval, null_band
 from study.evaluation.calibration_errors import confidence_errors
 from study.evaluation.per_class import (
@@ -49,12 +49,11 @@ COVERAGES = (0.7, 0.8, 0.9, 1.0)  # shares of the test images, the most confiden
 def run(params: dict[str, Any], root: Path, variant: str) -> None:
     block = parse(params, "calibrate", Calibrate)
     sampling = {"resamples": block.resamples, "seed": block.seed}
-    classes = class_names(root)
+    classes = load_facts(root).classes
     val = load_predictions(root, variant, "val", len(classes))
     test = load_predictions(root, variant, "test", len(classes))
     predicted = test.logits.argmax(axis=1)
-    with np.load(root / "data/subset/train.npz") as train:
-        train_labels = train["labels"]
+    train_labels = load_labels(root, "train")
 
     temperature, fitted = fit_temperature(val.logits, val.labels)
     figures, metrics, reliability = {}, {}, {}

@@ -1,14 +1,14 @@
 """Test whether the variants differ, pair by pair, on the same test images.
 
 Reads results/predictions/{variant}.npz, results/temperature/{variant}.json, results/corruption/{variant} and
-results/adaptation/{variant} of every variant, and data/subset/classes.json. Writes results/comparison.json:
+results/adaptation/{variant} of every variant, and data/subset/dataset.json. Writes results/comparison.json:
 - for each pair, the difference in accuracy with its score interval, and those in ECE and NLL after scaling and in
   accuracy under corruption with paired bootstrap intervals; and McNemar's test of equal accuracy, its p-value also
   adjusted for the number of pairs;
 - under `shift`, each variant's accuracy and ECE after scaling, as means over the benchmark's corruptions
   (`corrupted`) and over those held out (`held_out`), with intervals; and what adapted batch-norm statistics change
   (`adapted`), with paired intervals, on the images of the stage `adapt`.
-Params: calibrate.
+Params: calibrate, train (its variants).
 """
 
 from itertools import combinations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.data.splits import class_names
+from study.data.splits import load_facts
 from study.evaluation.bootstrap import LEVEL, Resampled, bootstrap, difference, interval
 from study.evaluation.paired_tests import holm, mcnemar, paired_difference
 from study.evaluation.predictions import load_predictions
@@ -28,20 +28,21 @@ from study.evaluation.temperature import Calibrate, load_temperature
 from study.pipeline.files import read_table, write_json
 from study.pipeline.params import Refusal, parse
 from study.pipeline.stage import main
-from study.pipeline.variants import VARIANTS
+from study.pipeline.variants import variants
 
 
 def run(params: dict[str, Any], root: Path) -> None:
     block = parse(params, "calibrate", Calibrate)
-    classes = class_names(root)
-    tests = {variant: load_predictions(root, variant, "test", len(classes)) for variant in VARIANTS}
-    labels = tests[VARIANTS[0]].labels
+    classes = load_facts(root).classes
+    tests = {variant: load_predictions(root, variant, "test", len(classes)) for variant in variants(params)}
+    first_variant, *_ = tests
+    labels = tests[first_variant].labels
     figures, correct, shift = {}, {}, {}
     for variant, predictions in tests.items():
         if not np.array_equal(predictions.labels, labels):
             raise Refusal(
-                f"results/predictions/{variant}.npz: test_labels are not those of {VARIANTS[0]}.npz, but only the same "
-                f"test images can be compared: run `dvc repro predict@{VARIANTS[0]} predict@{variant}` again"
+                f"results/predictions/{variant}.npz: test_labels are not those of {first_variant}.npz, but only the "
+                f"same test images can be compared: run `dvc repro predict@{first_variant} predict@{variant}` again"
             )
         temperature = load_temperature(root, variant)
         measured = resampled_scores(predictions.logits, labels, temperature, block.bins)
@@ -51,7 +52,7 @@ def run(params: dict[str, Any], root: Path) -> None:
         figures[variant]["corrupted_accuracy"] = shift[variant]["corrupted"]["accuracy"]
         correct[variant] = predictions.logits.argmax(axis=1) == labels
 
-    names = list(combinations(VARIANTS, 2))
+    names = list(combinations(tests, 2))
     tested = [mcnemar(correct[first], correct[second]) for first, second in names]
     adjusted = holm([test["p_value"] for test in tested])
     pairs = []

@@ -1,8 +1,8 @@
-"""Corrupt test images and run the frozen backbone once over them, so that no variant has to repeat it.
+"""Corrupt test images, once for all variants.
 
-Reads data/subset (test.npz, classes.json), data/backbone and, if corrupt_eval.cifar10c_dir is set, the official
-CIFAR-10-C files. Writes data/corrupted (described in study.corruption.corrupted_set) and plots/corruptions.png.
-Params: corrupt_eval, mirror, train.common.image_size.
+Reads data/subset/test.npz and, if corrupt_eval.cifar10c_dir is set, the official CIFAR-10-C files. Writes
+data/corrupted (described in study.corruption.corrupted_set) and plots/corruptions.png.
+Params: corrupt_eval.
 """
 
 from pathlib import Path
@@ -15,10 +15,8 @@ from study.corruption.catalogue import CorruptEval, corrupt
 from study.corruption.conditions import Condition, conditions
 from study.corruption.official_files import OFFICIAL_GROUPS, official_images
 from study.data.sampling import draw_rows
-from study.data.splits import Split, class_names
+from study.data.splits import load_split
 from study.drawing.corruption_sheet import corruption_sheet
-from study.features.frozen_features import with_mirror_images, write_features
-from study.networks.classifier import Head, ImageSize, pretrained
 from study.pipeline.files import whole_folder, write_json
 from study.pipeline.params import parse
 from study.pipeline.stage import main
@@ -28,15 +26,10 @@ SHOWN = 2  # images on the contact sheet
 
 def run(params: dict[str, Any], root: Path) -> None:
     block = parse(params, "corrupt_eval", CorruptEval)
-    image_size = parse(params, "train.common.image_size", ImageSize)
-    mirror = parse(params, "mirror", bool)
-    with np.load(root / "data/subset/test.npz") as arrays:
-        test = Split(**arrays)
+    test = load_split(root, "test")
     rows = draw_rows(test.labels, block.images, block.seed, "corrupt_eval.images")
     clean: np.ndarray = test.images[rows]
     labels, indices = test.labels[rows], test.indices[rows]
-    no_head = Head(hidden=[], dropout=0.0)
-    model = pretrained(root / "data/backbone/weights.safetensors", no_head, class_names(root), image_size)
 
     def under(condition: Condition) -> np.ndarray:
         name, severity = condition["corruption"], condition["severity"]
@@ -53,8 +46,6 @@ def run(params: dict[str, Any], root: Path) -> None:
         for place, condition in enumerate(tqdm(planned, desc="corrupt", disable=None)):
             images[place] = under(condition)
         images.flush()
-        seen = with_mirror_images(images) if mirror else iter(images)
-        write_features(model, folder, "corrupted", seen, (len(planned) * (1 + mirror), len(clean)), np.float16)
         np.save(folder / "labels.npy", labels)
         write_json(folder / "conditions.json", planned)
         sheet = corruption_sheet(planned, images[:, :SHOWN])

@@ -19,14 +19,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from study.corruption.corrupted_set import FROZEN, load_corrupted
+from study.corruption.corrupted_set import load_corrupted
 from study.evaluation.bootstrap import null_band
 from study.evaluation.calibration_errors import binned_ece
 from study.evaluation.scores import accuracy, confidence_and_correct, ece, nll
 from study.evaluation.temperature import Calibrate, load_temperature, tempered_softmax
-from study.networks.classifier import trainable
 from study.networks.inference import predict
-from study.networks.loading import load_classifier
+from study.networks.loading import load_model
 from study.pipeline.files import whole_folder, write_table
 from study.pipeline.params import parse
 from study.pipeline.stage import main
@@ -34,16 +33,14 @@ from study.pipeline.stage import main
 
 def run(params: dict[str, Any], root: Path, variant: str) -> None:
     block = parse(params, "calibrate", Calibrate)
-    conditions, inputs, labels = load_corrupted(root, variant)
-    model = load_classifier(root / f"models/{variant}.safetensors", parse(params, "mirror", bool))
-    part = trainable(model, FROZEN.get(variant, "full"))
+    conditions, images, labels = load_corrupted(root)
+    model = load_model(root, variant, parse(params, "mirror", bool))
     temperature = load_temperature(root, variant)
     errors = {"ece": partial(binned_ece, bins=block.bins)}
 
     rows, confidences, corrects, all_logits = [], [], [], []
-    for condition, seen in zip(tqdm(conditions, f"corrupt_eval {variant}", disable=None), inputs, strict=True):
-        ways = [predict(part, way.astype(np.float32) if variant in FROZEN else way) for way in seen]
-        logits = np.mean(ways, axis=0)
+    for condition, seen in zip(tqdm(conditions, f"corrupt_eval {variant}", disable=None), images, strict=True):
+        logits = predict(model, seen)
         before, after = tempered_softmax(logits), tempered_softmax(logits, temperature)
         confidence, correct = confidence_and_correct(after, labels)
         confidences.append(confidence)

@@ -1,7 +1,8 @@
 """Get the dataset, verified.
 
-Reads CIFAR-10 from CIFAR10_DIR, .cache/cifar10, the official host or CIFAR10_URL; or scikit-learn's digits; or the
-pictures under data.path. Writes data/raw (images, labels, classes), and prints what is odd about the pictures.
+Reads CIFAR-10 from CIFAR10_DIR, .cache/cifar10, the official host or CIFAR10_URL, and CIFAR-100 likewise; or
+scikit-learn's digits; or the pictures under data.path. Writes data/raw (images, labels, facts), and prints what is odd
+about the pictures.
 Params: data.dataset, data.path, data.side.
 """
 
@@ -12,9 +13,9 @@ from study.data.splits import save_raw
 from study.pipeline.files import whole_folder
 from study.pipeline.params import parse
 from study.pipeline.stage import main
-from study.sources import cifar10, digits
+from study.sources.datasets import PUBLISHED, Dataset
 from study.sources.picture_folder import list_pictures, read_pictures, remarks
-from study.sources.stratified_draw import Dataset, FolderPath, Side
+from study.sources.stratified_draw import FolderPath, Side
 
 
 def run(params: dict[str, Any], root: Path) -> None:
@@ -22,11 +23,11 @@ def run(params: dict[str, Any], root: Path) -> None:
     if dataset == "folder":
         path, side = parse(params, "data.path", FolderPath), parse(params, "data.side", Side)
         listing = list_pictures(root / path)
-        raw = read_pictures(listing, side)
+        raw = read_pictures(listing, side, (root / path).resolve().name)
         for line in (*listing.notes, *remarks(listing, raw)):
             print(line)
     else:
-        raw = cifar10.load(root) if dataset == "cifar10" else digits.load()
+        raw = PUBLISHED[dataset].load(root)
     with whole_folder(root / "data/raw") as folder:
         save_raw(raw, folder)
     validated = f"{len(raw.val_labels)} to validate on, " if len(raw.val_labels) else ""

@@ -1,6 +1,6 @@
 """Show where the published variant looks, and test whether the maps mean anything.
 
-Reads models/{freeze}.safetensors, data/subset (test.npz, classes.json), results/predictions/{freeze}.npz and
+Reads models/{freeze}.safetensors, data/subset (test.npz, dataset.json), results/predictions/{freeze}.npz and
 results/temperature/{freeze}.json. Writes plots/gradcam (hits.png, confident_misses.png, confused_pairs.png,
 corrupted.png, methods.png), and in results/gradcam
 - shown.csv: a row per image shown, with `index`, its row in data/subset/test.npz, and `confidence` after scaling;
@@ -24,22 +24,21 @@ from study.attribution.randomisation import between_images, cascade_correlations
 from study.attribution.selection import browse, choose
 from study.attribution.summary import summarise
 from study.corruption.catalogue import corrupt
-from study.data.splits import class_names, load_split
+from study.data.splits import load_facts, load_split
 from study.evaluation.predictions import load_predictions
 from study.evaluation.temperature import load_temperature, tempered_softmax
 from study.networks.inference import predict
-from study.networks.loading import load_classifier
+from study.networks.loading import load_model
 from study.pipeline.files import whole_folder, write_json, write_table
 from study.pipeline.params import Refusal, parse
 from study.pipeline.stage import main
-from study.pipeline.variants import Variant
 
 
 def run(params: dict[str, Any], root: Path) -> None:
-    freeze, block = parse(params, "freeze", Variant), parse(params, "gradcam", GradCam)
-    model = load_classifier(root / f"models/{freeze}.safetensors", parse(params, "mirror", bool))
-    require_map(block.layer, model.image_size, model.map_size)
-    (images, labels), classes = load_split(root, "test"), class_names(root)
+    freeze, block = parse(params, "freeze", str), parse(params, "gradcam", GradCam)
+    model = load_model(root, freeze, parse(params, "mirror", bool))
+    require_map(block.layer, model.backbone, model.image_size)
+    (images, labels), classes = load_split(root, "test").examples, load_facts(root).classes
     if block.faithfulness_images > len(images):
         raise Refusal(
             f"params.yaml: gradcam.faithfulness_images = {block.faithfulness_images}: the test split has "

@@ -16,14 +16,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from study.adaptation.interpolation import Interpolate, estimate_statistics, interpolated
-from study.corruption.corrupted_set import Corrupted, load_corrupted_images
-from study.data.splits import Examples, class_names, halves, load_split
+from study.corruption.corrupted_set import Corrupted, load_corrupted
+from study.data.splits import load_facts, load_split
 from study.evaluation.mixtures import Answers, confident, gains, groups
 from study.evaluation.predictions import load_predictions
 from study.evaluation.temperature import Calibrate, fit_temperature, load_temperature
 from study.networks.classifier import Classifier
 from study.networks.inference import predict
-from study.networks.loading import load_classifier
+from study.networks.loading import load_model
 from study.pipeline.files import write_table
 from study.pipeline.params import parse
 from study.pipeline.stage import main
@@ -34,11 +34,11 @@ FIRST, SECOND = "fc", "full"
 def run(params: dict[str, Any], root: Path) -> None:
     block, calibrate = parse(params, "interpolate", Interpolate), parse(params, "calibrate", Calibrate)
     mirror = parse(params, "mirror", bool)
-    first, second = (load_classifier(root / f"models/{name}.safetensors", mirror) for name in (FIRST, SECOND))
-    corrupted = load_corrupted_images(root)
+    first, second = (load_model(root, name, mirror) for name in (FIRST, SECOND))
+    corrupted = load_corrupted(root)
     conditions = pd.DataFrame(corrupted.conditions)
     needed = np.concatenate(list(groups(conditions).values()))
-    train, _ = load_split(root, "train")
+    train = load_split(root, "train").images
     some = train[np.random.default_rng(block.seed).permutation(len(train))[: block.train_images]]
 
     answers = {0.0: end(root, FIRST, block.images), 1.0: end(root, SECOND, block.images)}
@@ -54,7 +54,10 @@ def run(params: dict[str, Any], root: Path) -> None:
 
 def end(root: Path, variant: str, images: int) -> Answers:
     """What was measured of a variant, under every condition."""
-    test, temperature = load_predictions(root, variant, "test", len(class_names(root))), load_temperature(root, variant)
+    test, temperature = (
+        load_predictions(root, variant, "test", len(load_facts(root).classes)),
+        load_temperature(root, variant),
+    )
     folder = root / "results/corruption" / variant
     confidence, correct = (np.load(folder / f"{name}.npy")[:, :images] for name in ("confidence", "correct"))
     return Answers(temperature, confident(test.logits, test.labels, temperature), (confidence, correct))
@@ -62,15 +65,15 @@ def end(root: Path, variant: str, images: int) -> Answers:
 
 def answered(root: Path, model: Classifier, corrupted: Corrupted, rows: np.ndarray, images: int) -> Answers:
     """The same of another network, whose temperature is fitted first. Conditions beside `rows` are left at zero."""
-    test, (_, calibration) = Examples(*load_split(root, "test")), halves(Examples(*load_split(root, "val")))
-    temperature = fit_temperature(predict(model, calibration.inputs), calibration.labels).temperature
+    test, calibration = load_split(root, "test"), load_split(root, "calibration")
+    temperature = fit_temperature(predict(model, calibration.images), calibration.labels).temperature
     labels = corrupted.labels[:images]
     confidence = np.zeros((len(corrupted.conditions), len(labels)))
     correct = np.zeros(confidence.shape, dtype=bool)
     for row in rows:
-        logits = predict(model, corrupted.inputs[row, :images])
+        logits = predict(model, corrupted.images[row, :images])
         confidence[[row]], correct[[row]] = confident(logits, labels, temperature)
-    of_test = confident(predict(model, test.inputs), test.labels, temperature)
+    of_test = confident(predict(model, test.images), test.labels, temperature)
     return Answers(temperature, of_test, (confidence, correct))
 
 

@@ -1,22 +1,11 @@
-"""Train the head on the frozen backbone.
+"""Train the head on the frozen backbone: `train.fc`. stages/train.py says what is read and written."""
 
-Reads data/subset, data/backbone and data/features. Writes models/fc.safetensors and results/training/fc (curve.csv,
-cost.json).
-Params: backbone.head, train.common (batch_size, image_size, recipe, seed), train.fc.
-"""
+from functools import partial
 
-from pathlib import Path
-from typing import Any
-
-from study.pipeline.params import parse
 from study.pipeline.stage import main
-from study.training.fine_tune import common_settings, fine_tune
-from study.training.recipe import Phase
+from study.training.fine_tune import train_variant
 
-
-def run(params: dict[str, Any], root: Path) -> None:
-    fine_tune("fc", common_settings(params), None, parse(params, "train.fc", Phase), root)
-
+run = partial(train_variant, variant="fc")
 
 if __name__ == "__main__":
     main(run)

@@ -9,13 +9,13 @@ from typing import Any
 
 from study.pipeline.params import parse
 from study.pipeline.stage import main
-from study.training.from_scratch import ScratchPhase, train_from_scratch
+from study.training.from_scratch import FromScratch, train_from_scratch
 from study.training.processes import in_processes
 from study.training.recipe import Recipe
 
 
 def run(params: dict[str, Any], root: Path) -> None:
-    recipe, phase = parse(params, "train.common.recipe", Recipe), parse(params, "train.scratch", ScratchPhase)
+    recipe, phase = parse(params, "train.common.recipe", Recipe), parse(params, "train.scratch", FromScratch)
     in_processes(phase.processes, lambda: train_from_scratch(recipe, phase, root))
 
 

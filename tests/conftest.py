@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from study.networks.backbones import untrained
 from study.networks.classifier import Classifier, Head
 
 CLASSES = ["plane", "bird", "cat"]
@@ -31,7 +32,7 @@ def images() -> np.ndarray:
 def model() -> Classifier:
     """A small-resolution classifier with random weights, in evaluation mode."""
     torch.manual_seed(0)
-    return Classifier(Head(hidden=[8], dropout=0.5), CLASSES, image_size=32).eval()
+    return Classifier(untrained("resnet18"), Head(hidden=[8], dropout=0.5), CLASSES, image_size=32).eval()
 
 
 @pytest.fixture

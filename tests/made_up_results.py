@@ -5,10 +5,16 @@ from itertools import combinations, pairwise
 import numpy as np
 import pandas as pd
 
+from study.data.splits import Facts
 from study.pipeline.files import write_json, write_table
+from study.pipeline.variants import variants
 
 CLASSES = ["cat", "dog", "ship"]
+FACTS = Facts("CIFAR-10", CLASSES, mirrors=True)
 VARIANTS = ("fc", "layer4", "full", "scratch")
+FIVE = ("fc", "layer4", "layer3", "full", "scratch")  # what a person gets who adds a depth
+TWO = ("fc", "full")  # the fewest: `interpolate` needs them
+SEVEN = ("fc", "layer4", "layer3", "layer2", "bn", "full", "scratch")
 GROUPS = {
     "gaussian_noise": "benchmark",
     "jpeg_compression": "benchmark",
@@ -16,21 +22,41 @@ GROUPS = {
     "saturate": "extra",
     "ripple": "held_out",
 }
-SHARED = {"optimizer": "adamw", "layer_decay": 0.7, "clip": None}  # by all trainings
+SHARED = {"optimizer": "adamw", "schedule": "onecycle", "ema": 0.0, "clip": None, "patience": None}  # by all trainings
 RECIPE = {"epochs": 2, "lr": 0.05, "weight_decay": 0.0005, "label_smoothing": 0.1}
-AUGMENT = {"crop_flip": True, "randaugment": False, "cutout": False, "augmix": False}
+AUGMENT = {"crop": True, "flip": True, "randaugment": False, "cutout": False, "augmix": False}
 ON_IMAGES = {
     "augment": AUGMENT | {"mixup": 0.2, "cutmix": 0.0},
     "processes": 1,
     "consistency": 0.0,
     "first_image_size": None,
 }
-PHASES = {"fc": ["head"], "layer4": ["head", "layer4"], "full": ["head", "full"], "scratch": ["scratch"]}
+
+
+def fine_tuning(unfreeze_from, **others):
+    deep = {"unfreeze_from": unfreeze_from, "start": "probe", "learns": "all", "layer_decay": 1.0}
+    return deep | RECIPE | ON_IMAGES | others
+
+
+BLOCKS = {
+    "fc": fine_tuning("fc", start="random", augment=None),
+    "layer4": fine_tuning("layer4"),
+    "layer3": fine_tuning("layer3", start="random"),
+    "layer2": fine_tuning("layer2"),
+    "bn": fine_tuning("layer3", learns="batch_norm"),
+    "full": fine_tuning("stem", first_image_size=32),
+    "scratch": RECIPE | ON_IMAGES | {"image_size": 32, "batch_size": 16, "seed": 0},
+}
 PARAMS = {
     "freeze": "layer4",
     "mirror": True,
     "data": {"dataset": "cifar10", "path": "pictures", "side": 64, "train": 60, "val": 30, "test": 90, "seed": 0},
-    "backbone": {"name": "resnet18", "weights": "tinyimagenet", "head": {"hidden": [8], "dropout": 0.3}},
+    "backbone": {
+        "name": "resnet18",
+        "weights": "tinyimagenet",
+        "path": "mine.pt",
+        "head": {"hidden": [8], "dropout": 0.3},
+    },
     "train": {
         "common": {
             "image_size": 64,
@@ -41,10 +67,7 @@ PARAMS = {
             "recipe": SHARED,
             "probe": RECIPE,
         },
-        "fc": RECIPE,
-        "layer4": RECIPE,
-        "full": RECIPE | ON_IMAGES | {"first_image_size": 32},
-        "scratch": RECIPE | ON_IMAGES | {"image_size": 32, "batch_size": 16, "seed": 0},
+        **{variant: BLOCKS[variant] for variant in VARIANTS},
     },
     "calibrate": {"bins": 5, "resamples": 321, "seed": 0},
     "corrupt_eval": {"corruptions": list(GROUPS), "images": 40, "seed": 0, "cifar10c_dir": None},
@@ -55,26 +78,36 @@ PARAMS = {
     "adversarial": {"images": 25, "epsilons": [2, 8], "steps": 7, "seed": 0},
     "gradcam": {"layer": "layer3", "images": 6, "faithfulness_images": 12, "seed": 0},
 }
+
+
+def params_of(names, freeze="full"):
+    """PARAMS with these of the BLOCKS, of which one is published."""
+    blocks = {"common": PARAMS["train"]["common"]} | {name: BLOCKS[name] for name in names}
+    return PARAMS | {"freeze": freeze, "train": blocks}
+
+
 ERRORS = ("ece", "ece_equal_mass", "smece")
 MEASURES = ("nll", "brier", *ERRORS, "classwise_ece", "mce", "aurc")
 
 
-def results(rng):
+def results(rng, params=PARAMS):
     """{path below results/: what it holds}, a dict for JSON and a DataFrame for CSV, every figure random."""
+    names = variants(params)
     content = {
         "training/features.json": {"seconds": 1000 * rng.random()},
-        "comparison.json": comparison(rng),
-        "label_errors/summary.json": label_errors(rng),
-        "label_errors/images.csv": wrong_labels(rng),
-        "gradcam/attribution.json": attribution(rng),
+        "comparison.json": comparison(rng, names),
+        "label_errors/summary.json": label_errors(rng, names),
+        "label_errors/images.csv": wrong_labels(rng, names),
+        "gradcam/attribution.json": attribution(rng, params["freeze"]),
         "interpolation.csv": interpolation(rng),
-        "export.json": {"variant": "layer4", "images": 90, "max_logit_difference": 1e-5 * rng.random()},
+        "export.json": {"variant": params["freeze"], "images": 90, "max_logit_difference": 1e-5 * rng.random()},
         "gradcam/shown.csv": pd.DataFrame(
             {"index": 4, "kind": kind, "true": "cat", "predicted": "dog", "confidence": rng.random()}
             for kind in ("hits", "confident_misses")
         ),
     }
-    for variant in VARIANTS:
+    for variant in names:
+        phases = phases_of(variant, params)
         content |= {
             f"calibration/{variant}/metrics.json": calibration(rng),
             f"calibration/{variant}/reliability.csv": reliability(variant, rng),
@@ -99,13 +132,14 @@ def results(rng):
             f"training/{variant}/curve.csv": pd.DataFrame(
                 {"phase": phase, "epoch": epoch, "lr": 0.1, "train_loss": 1.0, "val_loss": 1.0}
                 | {"val_accuracy": rng.random()}
-                for phase in PHASES[variant]
+                for phase in phases
                 for epoch in (1, 2)
             ),
             f"training/{variant}/cost.json": {
                 "train_seconds": 100 * rng.random(),
-                "epoch_seconds": [2.5] * 2 * len(PHASES[variant]),
+                "epoch_seconds": [2.5] * 2 * len(phases),
                 "trainable_parameters": 4_300_000,
+                "cached_features": params["train"][variant].get("augment") is None or "head" in phases,
                 "device": "cpu",
                 "precision": "float",
                 "libraries": {"Python": "3.11.7", "torch": "2.13.0"},
@@ -114,13 +148,18 @@ def results(rng):
     return content
 
 
+def phases_of(variant, params):
+    """The phases of its learning curve, of two epochs each."""
+    return ["head", variant] if params["train"][variant].get("start") == "probe" else [variant]
+
+
 def write_results(root, content):
     for name, held in content.items():
         write = write_table if isinstance(held, pd.DataFrame) else write_json
         write(root / "results" / name, held)
 
 
-def write_corrupted(root, rng):
+def write_corrupted(root, rng, names=VARIANTS):
     """data/corrupted without features, of 40 images of 32 pixels, and every variant's logits of them."""
     folder, named = (
         root / "data/corrupted",
@@ -130,7 +169,7 @@ def write_corrupted(root, rng):
     write_json(folder / "conditions.json", named)
     np.save(folder / "images.npy", rng.integers(0, 256, (len(named), 40, 32, 32, 3), dtype=np.uint8))
     np.save(folder / "labels.npy", np.arange(40) % len(CLASSES))
-    for variant in VARIANTS:
+    for variant in names:
         logits = rng.normal(size=(len(named), 40, len(CLASSES))).astype(np.float32)
         np.save(root / "results/corruption" / variant / "logits.npy", logits)
 
@@ -170,12 +209,12 @@ def held_out():
     return ["held_out"] if "held_out" in GROUPS.values() else []
 
 
-def comparison(rng):
+def comparison(rng, names):
     pairs = [
         {"first": first, "second": second}
         | {name: interval(rng, "difference") for name in ("accuracy", "ece", "nll", "corrupted_accuracy")}
         | {"mcnemar": {"only_first": int(rng.integers(500)), "only_second": 8, "p_value": 0.1, "p_holm": rng.random()}}
-        for first, second in combinations(VARIANTS, 2)
+        for first, second in combinations(names, 2)
     ]
     shift = {
         variant: {group: {"accuracy": interval(rng), "ece": interval(rng)} for group in ("corrupted", *held_out())}
@@ -183,7 +222,7 @@ def comparison(rng):
             "adapted": {"images": 20, "accuracy": interval(rng), "ece": interval(rng)}
             | {"change": {name: interval(rng, "difference") for name in ("accuracy", "ece")}}
         }
-        for variant in VARIANTS
+        for variant in names
     }
     return {"level": 0.95, "resamples": 321, "shift": shift, "pairs": pairs}
 
@@ -204,6 +243,11 @@ def conformal(rng):
             | {"expected": {"level": 0.99, "low": rng.random() / 2, "high": 0.5 + rng.random() / 2}}
             | {"of_class": {name: rng.random() for name in CLASSES}}
             for score, target in RULES
+        ]
+        + [
+            {"score": "lac_by_class", "target": target, **set_measures(rng)}
+            | {"threshold_of_class": dict.fromkeys(CLASSES, 0.9), "of_class": {name: rng.random() for name in CLASSES}}
+            for target in PARAMS["conformal"]["coverages"]
         ],
         "answers": [
             {"target": 0.01, "answered": 0.0, "wrong": None, "threshold": None, "failure": 0.05},
@@ -217,7 +261,7 @@ def sets(variant, rng):
         {"variant": variant, "corruption": name, "group": group, "severity": severity, "images": 40}
         | {"score": score, "target": target, **set_measures(rng)}
         for name, group, severity in conditions()
-        for score, target in RULES
+        for score, target in [*RULES, ("lac_by_class", 0.9), ("lac_by_class", 0.95)]
     )
 
 
@@ -241,7 +285,7 @@ def ood(variant, rng):
     )
 
 
-def label_errors(rng):
+def label_errors(rng, names):
     return {
         "dataset": "cifar10",
         "flagged": 9,
@@ -254,26 +298,26 @@ def label_errors(rng):
             | {"change": interval(rng, "difference"), "answers": {"given": 1, "suggested": 1, "another": 0}}
             | {"misses": {"images": 20, "flagged": 4, "wrong": 2}}
             | {"confident_misses": {"images": 5, "flagged": 2, "wrong": int(rng.integers(3))}}
-            for variant in VARIANTS
+            for variant in names
         },
     }
 
 
-def wrong_labels(rng):
+def wrong_labels(rng, names):
     return pd.DataFrame(
         {"row": row, "test_index": row, "given": "cat", "suggested": "dog", "judges_given": 0, "judges_suggested": 5}
         | {"judges_both": 0, "judges_neither": 0, "doubt": rng.random()}
-        | {f"{variant}_predicted": "dog" for variant in VARIANTS}
-        | {f"{variant}_confidence": rng.random() for variant in VARIANTS}
+        | {f"{variant}_predicted": "dog" for variant in names}
+        | {f"{variant}_confidence": rng.random() for variant in names}
         for row in (4, 7)
     )
 
 
-def attribution(rng):
+def attribution(rng, freeze):
     methods = ("grad_cam", "hirescam", "layer_cam")
     sides = ("deletion", "insertion")
     return {
-        "variant": "layer4",
+        "variant": freeze,
         "layer": "layer3",
         "images": 12,
         "steps": 16,

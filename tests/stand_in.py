@@ -18,14 +18,15 @@ OF_A_FOLDER = ("data.path", "data.side")  # parameters of no other dataset
 UNTOUCHED_BY = {
     "data/params.ok": ("*",),
     "data/raw": (*OF_A_FOLDER, "${data.path}"),
-    "data/backbone": ("data/raw",),
+    "data/backbone": ("data/raw", "backbone.path", "${backbone.path}"),
     "data/subset/train.npz": (*OF_A_FOLDER, "data.test"),
-    "data/subset/val.npz": (*OF_A_FOLDER, "data.test"),
+    "data/subset/selection.npz": (*OF_A_FOLDER, "data.test"),
+    "data/subset/calibration.npz": (*OF_A_FOLDER, "data.test"),
     "data/subset/test.npz": (*OF_A_FOLDER, "data.train", "data.val"),
-    "data/subset/classes.json": ("data.*",),
+    "data/subset/dataset.json": ("data.*",),
     "results/temperature/${item.variant}.json": ("calibrate.*", "data/subset/train.npz"),
 }
-READ_BY_FILE = {"data/subset": ("train.npz", "val.npz", "test.npz", "classes.json")}
+READ_BY_FILE = {"data/subset": ("train.npz", "selection.npz", "calibration.npz", "test.npz", "dataset.json")}
 
 
 def untouched_by(output: str, params: dict[str, Any]) -> tuple[str, ...]:
@@ -43,7 +44,8 @@ def stand_in(root: Path, module: str, item: str = "") -> str:
     name, stage = next((name, stage) for name, stage in stages.items() if stage["cmd"].split()[2] == module)
 
     def resolved(path: str) -> Path:
-        values = {"${item.variant}": item, "${freeze}": params["freeze"], "${data.path}": params["data"]["path"]}
+        values = {"${item.variant}": item, "${freeze}": params["freeze"]}
+        values |= {f"${{{block}.path}}": params[block]["path"] for block in ("backbone", "data")}
         for pattern, value in values.items():
             path = path.replace(pattern, value)
         return root / path

@@ -17,7 +17,7 @@ from lab.experiments.studies import STUDIES
 from stages import check_params
 from study.pipeline.files import read_json
 from study.pipeline.params import read_params, read_yaml
-from study.pipeline.variants import VARIANTS
+from study.pipeline.variants import variants
 from study.reporting.results_table import HEADINGS
 from tests.test_packages import ALLOWED
 from tests.test_readme import by_size, spread
@@ -25,7 +25,7 @@ from tests.test_readme import by_size, spread
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
-FOLDERS = [ROOT / folder / "README.md" for folder in ("lab/backbone", "pictures", "samples", "weights")]
+FOLDERS = [ROOT / folder / "README.md" for folder in ("data", "lab/backbone", "samples", "weights")]
 PARAMS = read_params(ROOT / "params.yaml")
 STAGES = read_params(ROOT / "dvc.yaml")["stages"]
 MOST = 150  # lines
@@ -152,7 +152,7 @@ def settings(command, folder):
     return {key: read_yaml(value.replace("DIR", str(folder))) for key, value in pairs}
 
 
-@pytest.mark.parametrize("path", [*PAGES, ROOT / "pictures/README.md"], ids=named)
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "data/README.md"], ids=named)
 def test_every_experiment_passes_the_check_of_parameters(path, pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(pictures.parent)
     for command in commands(path):
@@ -167,7 +167,7 @@ def test_every_experiment_passes_the_check_of_parameters(path, pictures, tmp_pat
 
 def test_all_pages_have_the_same_command_for_ones_own_pictures():
     found = []
-    for name in ("README.md", "docs/your-pictures.md", "pictures/README.md"):
+    for name in ("README.md", "docs/your-pictures.md", "data/README.md"):
         (command, *_) = (line for line in commands(ROOT / name) if "data.dataset=folder" in line)
         found.append(settings(command, "pictures"))
     assert found[0] == found[1] == found[2]
@@ -451,7 +451,7 @@ def test_the_tutorial_shows_the_lines_that_the_quickstart_prints():
 def test_the_tutorial_s_table_has_the_columns_and_variants_of_today():
     block = page("docs/tutorial.md").split("at a small size:\n\n")[1].split("\n\n")[0].splitlines()
     assert re.split(r"\s{2,}", block[0].replace("variant  what", "variant   what")) == list(HEADINGS)
-    assert tuple(line.split()[0] for line in block[1:]) == VARIANTS
+    assert tuple(line.split()[0] for line in block[1:]) == variants(PARAMS)
 
 
 def test_the_tutorial_agrees_with_itself():

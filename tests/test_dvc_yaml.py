@@ -14,12 +14,13 @@ from dvc.repo import Repo
 from dvc.repo.reproduce import plan_repro
 
 from study.pipeline.params import read_params, read_yaml
-from study.pipeline.variants import FINE_TUNED, VARIANTS
+from study.pipeline.variants import fine_tuned, variants
 from tests.stand_in import stand_in
 
 ROOT = Path(__file__).parents[1]
 STAGES = read_params(ROOT / "dvc.yaml")["stages"]
 PARAMS = read_params(ROOT / "params.yaml")
+VARIANTS, FINE_TUNED = variants(PARAMS), fine_tuned(PARAMS)
 PACKAGES = sorted(f"study/{path.parent.name}" for path in ROOT.glob("study/*/__init__.py"))
 PUBLISHING = {"gradcam", "export", "report"}
 NOTHING = set()
@@ -49,13 +50,13 @@ CORRUPTED = {"corrupt", "interpolate"} | each("corrupt_eval") | ADAPTED | CONFOR
 MEASURED = {"interpolate"} | each("calibrate") | each("corrupt_eval") | ADAPTED | CONFORMAL
 OOD = {"export", "report"} | each("ood")
 DRAWN = {"subsample", "preview", "features", "corrupt"} | trained(*VARIANTS)
-BACKBONE = {"backbone", "features"} | trained(*FINE_TUNED) | CORRUPTED
+BACKBONE = {"backbone", "features"} | trained(*FINE_TUNED)
 EVERYTHING = {"download", "backbone"} | DRAWN
 
 # A parameter of every block, a new value for it, and the stages that run besides check_params.
 RECOMPUTES = {
     "freeze=layer4": PUBLISHING,
-    "mirror=true": {"corrupt"} | evaluated(VARIANTS),
+    "mirror=true": evaluated(VARIANTS),
     "data.dataset=digits": EVERYTHING,
     "data.path=photos": {"download", "subsample", "report"},
     "data.side=32": {"download", "subsample", "report"},
@@ -65,17 +66,20 @@ RECOMPUTES = {
     "data.seed=1": DRAWN,
     "backbone.name=resnet50": BACKBONE,
     "backbone.weights=none": BACKBONE,
+    "backbone.path=mine.pth": {"backbone", "report"},
     "backbone.head.dropout=0.1": trained(*FINE_TUNED),
-    "train.common.image_size=64": {"features"} | trained(*FINE_TUNED) | CORRUPTED,
+    "train.common.image_size=64": {"features"} | trained(*FINE_TUNED),
     "train.common.views=5": {"features"} | trained(*FINE_TUNED),
     "train.common.augment.cutout=true": {"preview", "features"} | trained(*FINE_TUNED),
     "train.common.batch_size=64": trained(*FINE_TUNED),
     "train.common.seed=1": {"features"} | trained(*FINE_TUNED),
     "train.common.recipe.optimizer=adamw": trained(*VARIANTS),
-    "train.common.probe.lr=0.5": trained("layer4", "full"),
+    "train.common.probe.lr=0.5": trained(*FINE_TUNED),
     "train.fc.lr=0.5": trained("fc"),
     "train.layer4.lr=0.5": trained("layer4"),
+    "train.layer4.augment.cutout=true": trained("layer4"),
     "train.full.lr=0.5": trained("full"),
+    "train.full.unfreeze_from=layer2": trained("full"),
     "train.full.first_image_size=32": trained("full"),
     "train.full.augment.mixup=0.2": trained("full"),
     "train.scratch.lr=0.5": trained("scratch"),
@@ -98,8 +102,8 @@ EDITS = {
     "study/pipeline/code.py": EVERYTHING,
     "study/data/code.py": EVERYTHING,
     "study/sources/code.py": EVERYTHING,
-    "study/networks/code.py": EVERYTHING - {"download", "subsample", "preview"},
-    "study/features/code.py": {"preview", "features", "corrupt"} | trained(*VARIANTS),
+    "study/networks/code.py": EVERYTHING - {"download", "subsample", "preview", "corrupt"},
+    "study/features/code.py": {"preview", "features"} | trained(*VARIANTS),
     "study/training/code.py": trained(*VARIANTS),
     "study/light_resnet/code.py": {"train_scratch"} | evaluated(VARIANTS),
     "study/evaluation/code.py": MEASURED | each("adversarial") | PUBLISHING | {"label_errors"},
@@ -129,7 +133,7 @@ NO_PART = [
     "study/training/README.md",
     "study/README.md",
     "stages/.report.py.swp",
-    "pictures/cat/1.png",
+    "data/pictures/cat/1.png",
 ]
 
 
@@ -147,6 +151,14 @@ def declared_params(name, params):
             source, target = source[part], target.setdefault(part, {})
         target[leaf] = source[leaf]
     return declared
+
+
+def test_dvc_yaml_trains_the_variants_of_params_yaml():
+    assert tuple(read_params(ROOT / "dvc.yaml")["vars"][0]["variants"]) == VARIANTS
+    for variant in VARIANTS:
+        stage = STAGES[f"train_{variant}"]
+        assert f"train.{variant}" in stage["params"]
+        assert [out for out in stage["outs"] if variant in out] == stage["outs"]
 
 
 def import_closure(path):
@@ -193,7 +205,7 @@ def reproduced(tmp_path_factory):
         shutil.copy(ROOT / name, folder)
     write_json(folder / "params.yaml", PARAMS)  # JSON is YAML, and is read faster
     write_json(folder / "stages.json", STAGES)
-    files = [*EDITS, PARAMS["data"]["path"], "photos/dog/1.png"]
+    files = [*EDITS, PARAMS["data"]["path"], PARAMS["backbone"]["path"], "photos/dog/1.png", "mine.pth"]
     whole = ("requirements/", "stages/", "weights/")
     files += [dep for stage in STAGES.values() for dep in stage["deps"] if dep.startswith(whole)]
     for file in files:

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 import inference
 from stages import check_params
+from study.data.splits import load_facts
 from study.pipeline.params import Refusal, read_params
-from study.pipeline.variants import VARIANTS
-from tests.test_dvc_yaml import STAGES, declared_params, module_of
+from tests.test_dvc_yaml import STAGES, VARIANTS, declared_params, module_of
 
 pytestmark = pytest.mark.slow
 
@@ -144,7 +144,7 @@ def test_the_tables_have_three_classes(study):
     root, _ = study
     per_class = (root / "metrics/per_class.csv").read_text().splitlines()
     assert len(per_class) == 1 + 3 * len(VARIANTS)
-    assert json.loads((root / "data/subset/classes.json").read_text()) == CLASSES
+    assert load_facts(root).classes == CLASSES
 
 
 def test_inference_sees_a_picture_of_the_folder_as_training_did(study, monkeypatch, capsys):

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,13 +17,16 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 import inference
+from study.conformal.prediction_sets import threshold
 from study.networks.classifier import save_classifier
 from study.sources import image_files
 from study.sources.image_files import read_image
 
 CLASSES = ["red", "green", "blue"]
 SIZE = (32, 32)
-KNOWN = {"set_thresholds": json.dumps({"0.5": 0.1, "0.9": 0.25, "0.95": 0.9, "0.99": None}), "least_energy": "4.6"}
+# Of 19 calibration images: the 10th, 18th and 19th are the thresholds of .5, .9 and .95.
+SCORES = np.r_[np.full(10, 0.1), np.full(8, 0.25), 0.9]
+KNOWN = {"set_scores": b64encode(SCORES.astype("<f8").tobytes()).decode(), "least_energy": "4.6"}
 LIKE = {"unlike_training_images": False, "one_colour": False}
 
 
@@ -395,18 +399,22 @@ def test_a_set_holds_the_classes_that_fit(classify, photo, coverage, line):
     assert {key: json.loads(out)[0][key] for key in ("coverage", "set")} == {"coverage": coverage, "set": named}
 
 
-def test_a_set_without_a_threshold_holds_every_class(classify, photo):
-    _, out, _ = classify("--image", photo, "--set", 0.99)
-    assert out.splitlines()[-1] == "  99 % set: red, green, blue"
+def test_any_level_has_the_threshold_that_split_conformal_prediction_gives_it():
+    model = inference.Model(Path("any"), None, KNOWN, [], (1, 1))
+    for coverage in (0.001, 0.05, 0.33, 0.5, 0.7, 0.9, 0.91, 0.95):
+        assert model.set_threshold(coverage) == threshold(SCORES, coverage)
 
 
-@pytest.mark.parametrize("coverage", [0.8, 1.5, -1, "nan"])
-def test_a_coverage_that_the_model_does_not_know_is_refused_once(classify, model_file, photo, coverage):
-    assert classify("--image", photo, photo, "--set", coverage) == (
-        1,
-        "",
-        f"inference.py: --set {float(coverage):g}: {model_file} has thresholds for 0.5, 0.9, 0.95, 0.99\n",
-    )
+@pytest.mark.parametrize("coverage", [0.951, 0.99])
+def test_a_level_that_so_few_calibration_images_cannot_promise_is_refused_once(classify, photo, coverage):
+    said = f"inference.py: --set {coverage:g}: 19 calibration images promise 0.95 at most\n"
+    assert classify("--image", photo, photo, "--set", coverage) == (1, "", said)
+
+
+@pytest.mark.parametrize("coverage", [0, 1, 1.5, -1, "nan"])
+def test_a_coverage_that_is_no_probability_is_refused_once(classify, photo, coverage):
+    said = f"inference.py: --set {float(coverage):g}: choose a probability between 0 and 1, such as 0.95\n"
+    assert classify("--image", photo, photo, "--set", coverage) == (1, "", said)
 
 
 def test_a_picture_with_less_energy_than_the_training_images_have_is_said_to_be_unlike_them(classify, tmp_path):

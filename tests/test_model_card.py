@@ -16,5 +16,5 @@ def test_the_committed_card_is_the_one_that_the_metrics_give():
     tables = {path.stem: read_table(path) for path in (ROOT / "metrics").glob("*.csv")}
     by_corruption = figures["robustness"][params["freeze"]]["by_corruption"]
     published = published_accuracies(params["data"]["dataset"], by_corruption)
-    card = render_card(params["freeze"], params, figures, tables, published)
+    card = render_card(params, figures, tables, published)
     assert (ROOT / "MODEL_CARD.md").read_text() == card

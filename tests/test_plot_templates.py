@@ -1,5 +1,6 @@
 """The diagrams of `dvc plots show` and `dvc plots diff`, drawn with Vega from the templates in .dvc/plots."""
 
+import json
 import re
 from itertools import product
 from pathlib import Path
@@ -10,6 +11,8 @@ import vl_convert
 from dvc_render.vega import VegaRenderer
 
 from study.pipeline.params import read_params
+from study.reporting.figures import COLOURS, MARKERS
+from study.reporting.formats import TEMPLATES
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["9", "10", "ant"]  # an order that is neither of numbers nor of the alphabet
@@ -75,6 +78,8 @@ SCENES = [
     pytest.param(ONE, ("fc", "layer4", "full", "scratch"), id="one revision"),
     pytest.param(ONE, ("fc", "full"), id="one revision, a variant missing"),
     pytest.param(TWO, ("fc", "layer4", "full", "scratch"), id="two revisions"),
+    pytest.param(ONE, ("fc", "layer4", "layer3", "full", "scratch"), id="five variants"),
+    pytest.param(ONE, ("fc", "layer4", "layer3", "layer2", "layer1", "full", "scratch"), id="seven variants"),
     pytest.param(THREE, ("full",), id="three revisions, two variants missing"),
 ]
 
@@ -152,3 +157,14 @@ def test_the_corruption_curves_have_a_panel_per_corruption_and_name_variants_and
     headings = ["mean", "fog", "jpeg a"]
     assert order(found, headings) == headings
     assert {*revisions, *variants, "clean"} < {text for _, _, text in found}
+
+
+@pytest.mark.parametrize("name", ["corruption", "learning_curves"])
+def test_the_series_have_the_colours_and_markers_of_the_figures(name):
+    spec = json.loads((ROOT / f".dvc/plots/{name}.json").read_text())["spec"]
+    assert spec["encoding"]["color"]["scale"] == {"range": list(COLOURS)}
+    shapes = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
+    if name == "corruption":
+        assert spec["layer"][1]["encoding"]["shape"]["scale"] == {"range": list(shapes)}
+    assert dict(zip("os^DvP>", shapes, strict=True)).keys() == set(MARKERS)
+    assert f"SHAPES = {json.dumps(shapes)}" in (TEMPLATES / "report_diagrams.js").read_text()

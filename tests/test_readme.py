@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from study.pipeline.files import read_json
-from study.pipeline.variants import FINE_TUNED
+from study.pipeline.params import read_params
 from study.reporting.results_table import results_table
 
 ROOT = Path(__file__).parents[1]
+FINE_TUNED = ("fc", "layer4", "full")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SIZES = 1000, 10000, 45000  # training images
 
@@ -32,7 +33,7 @@ def spread(measure):
 
 
 def test_the_results_table_is_the_one_that_the_metrics_give():
-    table = results_table(metrics("summary"), metrics("training"))
+    table = results_table(metrics("summary"), metrics("training"), read_params(ROOT / "params.yaml")["train"])
     assert f"<!-- results -->\n{table}\n<!-- /results -->\n" in README
 
 

@@ -22,7 +22,7 @@ import onnx
 from onnx.numpy_helper import to_array
 from safetensors.numpy import save
 
-from study.networks.trunk_and_tail import PIXEL_MEAN, PIXEL_STD
+from study.networks.stages import PIXEL_MEAN, PIXEL_STD
 from study.pipeline.params import Refusal
 
 PACKAGE = "Microsoft.ML.DnnImageFeaturizer.ResNet18 0.23.1"

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from study.data.splits import class_names, load_split
-from study.networks.classifier import Classifier, Head, load_backbone
+from study.data.splits import load_facts, load_split
+from study.networks.classifier import Classifier, Head
 from study.networks.inference import predict
+from study.networks.stages import load_backbone
+from study.networks.torchvision_backbones import untrained
 from study.pipeline.params import Refusal
 
 SCALES = {"normalised": None, "unit": 255.0, "raw": 1.0}  # of pixels: what 0-255 is divided by; None is mean and std
@@ -34,8 +37,8 @@ class Probe(NamedTuple):
 
 def frozen(weights: Path, classes: list[str], image_size: int, pixels: str) -> Classifier:
     """A network from images to pooled features. pixels: one of SCALES."""
-    model = Classifier(Head(hidden=[], dropout=0.0), classes, image_size)
-    load_backbone(model, weights)
+    model = Classifier(untrained("resnet18"), Head(hidden=[], dropout=0.0), classes, image_size)
+    load_backbone(model.backbone, load_file(weights))
     model.head = nn.Identity()
     if scale := SCALES[pixels]:
         model.mean.zero_()
@@ -50,13 +53,14 @@ def run(root: Path, weights: Path, image_size: int, pixels: str = "normalised") 
     """
     if not (root / "data/subset").exists():
         raise Refusal("data/subset is missing: `dvc repro subsample` writes it")
-    model = frozen(weights, class_names(root), image_size, pixels)
-    images, labels = load_split(root, "train")
+    model = frozen(weights, load_facts(root).classes, image_size, pixels)
+    images, labels = load_split(root, "train").examples
     mirrored = np.ascontiguousarray(images[:, :, ::-1])
     features = np.concatenate([predict(model, images), predict(model, mirrored)])
     labels = np.concatenate([labels, labels])
-    val_images, val_labels = load_split(root, "val")
-    test_images, test_labels = load_split(root, "test")
+    halves = [load_split(root, half).examples for half in ("selection", "calibration")]
+    val_images, val_labels = (np.concatenate(arrays) for arrays in zip(*halves, strict=True))
+    test_images, test_labels = load_split(root, "test").examples
     val_features, test_features = predict(model, val_images), predict(model, test_images)
 
     def fitted(strength: float) -> Pipeline:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -26,14 +26,15 @@ from lab.backbone.tiny_imagenet import Split, TinyImageNet
 from study.evaluation.scores import accuracy
 from study.features.augment import BatchAugment, mixed
 from study.networks import classifier as model_module
-from study.networks.classifier import Classifier, Head, load_backbone
+from study.networks.classifier import Classifier, Head
 from study.networks.device import autocast, device, has_native_bf16
 from study.networks.inference import predict
-from study.networks.trunk_and_tail import PIXEL_MEAN, PIXEL_STD
+from study.networks.stages import PIXEL_MEAN, PIXEL_STD, backbone_state, load_backbone
+from study.networks.torchvision_backbones import untrained
 from study.pipeline.params import Block, Refusal
 
 CACHE = Path(".cache/backbone")
-CUTMIX = BatchAugment(crop_flip=False, randaugment=False, cutout=False, augmix=False, mixup=0.0, cutmix=1.0)
+CUTMIX = BatchAugment(crop=False, flip=False, randaugment=False, cutout=False, augmix=False, mixup=0.0, cutmix=1.0)
 
 
 class Recipe(Block):
@@ -105,9 +106,9 @@ def train(data: TinyImageNet, recipe: Recipe, checkpoint: Path, start: Path | No
     """
     schedule = plan(recipe.cycles)
     torch.manual_seed(recipe.seed)
-    model = Classifier(Head(hidden=[], dropout=0.0), data.classes, schedule[-1].image_size)
+    model = Classifier(untrained("resnet18"), Head(hidden=[], dropout=0.0), data.classes, schedule[-1].image_size)
     if start:
-        load_backbone(model, start)
+        load_backbone(model.backbone, load_file(start))
     model.to(device())
     optimizer = _optimizer(model, recipe)
     done, seconds = _restore(checkpoint, model, optimizer)
@@ -134,8 +135,8 @@ def top1(model: Classifier, split: Split) -> float:
 
 
 def backbone_weights(model: Classifier) -> dict[str, Tensor]:
-    """Trunk and tail under torchvision's names, float16; the counters of batch norm stay int64."""
-    weights = model.trunk.state_dict() | model.tail.state_dict()
+    """The backbone under torchvision's names, float16; the counters of batch norm stay int64."""
+    weights = backbone_state(model.backbone)
     return {
         name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in weights.items()

@@ -8,14 +8,14 @@ from dvc.repo import Repo
 from dvc.scm import SCMError
 
 from study.pipeline.params import Refusal
-from study.sources.cifar10 import CACHE, CIFAR10
+from study.sources.cifar10 import CIFAR10
 
 
 def experiment_environment(root: Path) -> dict[str, str]:
     """The environment, with this Python first on the path and CIFAR10_DIR as good in another folder."""
     environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    folder = Path(environment.get("CIFAR10_DIR") or root / CACHE)
-    if environment.get("CIFAR10_DIR") or (folder / CIFAR10.filename).exists():
+    folder = Path(environment.get("CIFAR10_DIR") or CIFAR10.cache(root))
+    if environment.get("CIFAR10_DIR") or (folder / CIFAR10.published.filename).exists():
         environment["CIFAR10_DIR"] = str(folder.resolve())
     return environment
 

@@ -23,9 +23,8 @@ from lab.experiments.systems_table import systems_table
 from study.pipeline.files import read_table, write_table
 from study.pipeline.params import Refusal, read_params, read_yaml
 from study.pipeline.stage import Ended
-from study.pipeline.variants import FINE_TUNED
 from study.reporting.figures import save_png
-from study.reporting.summary import summarise
+from study.reporting.summary import headlines
 
 RESULTS = Path("lab/experiments/results")
 LOGS = Path("runs/experiments")
@@ -214,7 +213,7 @@ def measured_on_val(root: Path, commit: str, variants: Sequence[str]) -> list[di
                 "val_accuracy": round(best["val_accuracy"], 4),
                 "val_loss": round(best["val_loss"], 4),
                 "train_loss": round(best["train_loss"], 4),
-                "train_seconds": round(cost["train_seconds"] + (variant in FINE_TUNED) * features["seconds"], 1),
+                "train_seconds": round(cost["train_seconds"] + cost["cached_features"] * features["seconds"], 1),
             }
         )
     return rows
@@ -264,7 +263,7 @@ def measured_rows(
 ) -> list[dict[str, Any]]:
     """A row per variant. corruption: `conditions.csv` of all of them; training: `cost.json` of each, and `features`."""
     rows = []
-    for variant, summary in summarise(calibration, corruption, training).items():
+    for variant, summary in headlines(calibration, corruption, training).items():
         interval, null = calibration[variant]["intervals"]["accuracy"], calibration[variant]["after"]["null"]["ece"]
         figures = {
             "accuracy": summary["accuracy"],

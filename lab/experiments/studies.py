@@ -5,7 +5,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from study.pipeline.variants import FINE_TUNED, VARIANTS
+FINE_TUNED = ("fc", "layer4", "full")
+VARIANTS = (*FINE_TUNED, "scratch")
 
 Settings = Mapping[str, Any]  # values by their place in params.yaml: {"train.full.augment.mixup": 0.2}
 
@@ -74,8 +75,8 @@ def _augment(**changes: bool | float) -> tuple[int, Settings]:
 
 
 def _with_augmix(on: bool) -> tuple[int, Settings]:
-    """AugMix in all four trainings, or in none."""
-    return 1, {f"train.{block}.augment.augmix": on for block in ("common", "full", "scratch")}
+    """AugMix in all trainings, or in none."""
+    return 1, {f"train.{block}.augment.augmix": on for block in ("common", "layer4", "full", "scratch")}
 
 
 def _images(count: int, probe: int, fc: int, layer4: int, full: int, scratch: int) -> tuple[int, Settings]:
@@ -115,11 +116,11 @@ def _lite0(image_size: int) -> Settings:
     }
 
 
-def _resnet50(freeze: str, hidden: list[int], image_size: int, train: int) -> Settings:
-    """A ResNet-50 with the ImageNet weights that torchvision downloads."""
+def _resnet(name: str, freeze: str, hidden: list[int], image_size: int, train: int) -> Settings:
+    """A ResNet with ImageNet weights: bundled for the ResNet-18, a download of torchvision's for the ResNet-50."""
     return {
         "freeze": freeze,
-        "backbone.name": "resnet50",
+        "backbone.name": name,
         "backbone.weights": "imagenet",
         "backbone.head.hidden": hidden,
         "data.train": train,
@@ -150,13 +151,13 @@ STUDIES = {
             "train.full.epochs": 10,
         },
         {
-            "none": _augment(crop_flip=False),
-            "crop_flip": _augment(crop_flip=True),
-            "plus_randaugment": _augment(crop_flip=True, randaugment=True),
-            "plus_cutout": _augment(crop_flip=True, cutout=True),
-            "plus_mixup": _augment(crop_flip=True, mixup=0.2),
-            "plus_cutmix": _augment(crop_flip=True, cutmix=1.0),
-            "all": _augment(crop_flip=True, randaugment=True, cutout=True, mixup=0.2, cutmix=1.0),
+            "none": _augment(crop=False, flip=False),
+            "crop_flip": _augment(crop=True, flip=True),
+            "plus_randaugment": _augment(crop=True, flip=True, randaugment=True),
+            "plus_cutout": _augment(crop=True, flip=True, cutout=True),
+            "plus_mixup": _augment(crop=True, flip=True, mixup=0.2),
+            "plus_cutmix": _augment(crop=True, flip=True, cutmix=1.0),
+            "all": _augment(crop=True, flip=True, randaugment=True, cutout=True, mixup=0.2, cutmix=1.0),
         },
     ),
     "augmix": Study(
@@ -198,17 +199,20 @@ STUDIES = {
         {**CORRUPTED, "gradcam.faithfulness_images": 20},
         {
             "resnet18": (1, {}),
-            "resnet50_native": (
-                1,
-                {**_resnet50("full", [128, 64], image_size=32, train=10000), "train.full.epochs": 10},
-            ),
-            "resnet50_upsampled": (1, _resnet50("layer4", [256], image_size=96, train=8000)),
+            **{
+                f"{name}_{protocol}": (1, changes)
+                for name in ("resnet18", "resnet50")
+                for protocol, changes in {
+                    "native": {**_resnet(name, "full", [128, 64], image_size=32, train=10000), "train.full.epochs": 10},
+                    "upsampled": _resnet(name, "layer4", [256], image_size=96, train=8000),
+                }.items()
+            },
             "efficientnet_lite0": (1, _lite0(image_size=96)),
         },
         own={
             "resnet18": VARIANTS,
-            "resnet50_native": ("full",),  # its source's
-            "resnet50_upsampled": ("layer4",),  # its source's
+            **{f"{name}_native": ("full",) for name in ("resnet18", "resnet50")},  # its source's
+            **{f"{name}_upsampled": ("layer4",) for name in ("resnet18", "resnet50")},  # its source's
             "efficientnet_lite0": FINE_TUNED,
         },
         published=("gradcam", "export"),

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from study.corruption.catalogue import CorruptionName
 from study.networks.classifier import Classifier
 from study.networks.device import device
-from study.networks.trunk_and_tail import Layer, map_size
+from study.networks.stages import Layer, map_size
 from study.pipeline.params import Block, Refusal, Seed
 
 Method = Literal["grad_cam", "hirescam", "layer_cam"]
@@ -44,11 +44,15 @@ class GradCam(Block):
     seed: Seed
 
 
-def require_map(layer: Layer, image_size: int, map_size: Callable[[Layer, int], int] = map_size) -> None:
-    """Raises Refusal, naming the layers that would work, when the layer's map is coarser than SMALLEST_MAP."""
-    size = map_size(layer, image_size)
+def require_map(layer: Layer, stages: nn.Sequential, image_size: int) -> None:
+    """Raises Refusal, naming the layers that would work, when the layer's map is coarser than SMALLEST_MAP.
+
+    stages: a backbone's; image_size: pixels per side of what it is given.
+    """
+    sizes = {name: map_size(stages, name, image_size) for name in get_args(Layer)}
+    size = sizes[layer]
     if size < SMALLEST_MAP:
-        allowed = [name for name in get_args(Layer) if map_size(name, image_size) >= SMALLEST_MAP]
+        allowed = [name for name, cells in sizes.items() if cells >= SMALLEST_MAP]
         raise Refusal(
             f"params.yaml: gradcam.layer = {layer!r}: its map is {size}x{size} of an image of {image_size} pixels, and "
             f"under {SMALLEST_MAP}x{SMALLEST_MAP} it says nothing; allowed here: {', '.join(allowed)}"
@@ -57,7 +61,7 @@ def require_map(layer: Layer, image_size: int, map_size: Callable[[Layer, int], 
 
 def deepest_layer(model: Classifier) -> Layer:
     """The layer of the deepest map that still localises: deeper maps say more about classes."""
-    layers: list[Layer] = [of for of in get_args(Layer) if model.map_size(of, model.image_size) >= SMALLEST_MAP]
+    layers: list[Layer] = [of for of in get_args(Layer) if model.map_size(of) >= SMALLEST_MAP]
     return layers[-1]
 
 
@@ -86,7 +90,7 @@ def _maps(model: Classifier, images: Tensor, classes: Tensor, layer: Layer) -> T
         kept.append(output.detach().requires_grad_())
         return kept[-1]
 
-    hook = model.map_module(layer).register_forward_hook(keep)
+    hook = model.stage(layer).register_forward_hook(keep)
     try:
         logits = model(images)
     finally:

@@ -16,7 +16,7 @@ from study.attribution.cam import Method, heatmap
 from study.corruption.pixel_values import REFERENCE_SIDE
 from study.evaluation.temperature import tempered_softmax
 from study.networks.inference import predict
-from study.networks.trunk_and_tail import PIXEL_MEAN
+from study.networks.stages import PIXEL_MEAN
 
 Measure = Literal["deletion", "insertion"]
 Areas = dict[Measure, np.ndarray]  # float64 (N,) in [0, 1], one area per image

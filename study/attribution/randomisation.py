@@ -11,10 +11,12 @@ from copy import deepcopy
 import numpy as np
 import torch
 from scipy.stats import rankdata
+from torch import nn
 from tqdm import tqdm
 
 from study.attribution.cam import Method
-from study.networks.classifier import Classifier, Head, blocks
+from study.networks.classifier import Classifier
+from study.networks.loading import untrained_like
 
 
 def cascade(model: Classifier, seed: int) -> Iterator[tuple[str, Classifier]]:
@@ -24,12 +26,25 @@ def cascade(model: Classifier, seed: int) -> Iterator[tuple[str, Classifier]]:
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        config = model.config
-        untrained = type(model)(Head(**config["head"]), config["classes"], model.image_size, config["backbone"])
+        untrained = untrained_like(model)
     network = deepcopy(model)
-    for path in blocks(model):
+    for name, path in blocks(model).items():
         network.get_submodule(path).load_state_dict(untrained.get_submodule(path).state_dict())
-        yield path.removeprefix("tail.").removeprefix("trunk."), network
+        yield name, network
+
+
+def blocks(model: Classifier) -> dict[str, str]:
+    """The paths in `model` of its modules with parameters, by their names: the head, then the stages' from the last."""
+    found = [(f"{stage}.{path}", path) for stage, of in model.backbone.named_children() for path in _blocks(of)]
+    return {"head": "head"} | {path: f"backbone.{whole}" for whole, path in reversed(found)}
+
+
+def _blocks(part: nn.Module) -> Iterator[str]:
+    for name, module in part.named_children():
+        if type(module) is nn.Sequential:
+            yield from (f"{name}.{path}" for path in _blocks(module))
+        elif any(True for _ in module.parameters()):
+            yield name
 
 
 def cascade_correlations(
@@ -44,7 +59,7 @@ def cascade_correlations(
     """
     return {
         layer: {method: rank_correlation(trained[method], maps) for method, maps in explain(network).items()}
-        for layer, network in tqdm(cascade(model, seed), desc="randomisation", total=len(list(blocks(model))))
+        for layer, network in tqdm(cascade(model, seed), desc="randomisation", total=len(blocks(model)))
     }
 
 

@@ -68,6 +68,18 @@ def threshold(scores: np.ndarray, coverage: float) -> float:
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else inf
 
 
+def class_thresholds(scores: np.ndarray, labels: np.ndarray, classes: int, coverage: float) -> np.ndarray:
+    """A threshold for each class, float64 (classes,), from the calibration images of that class: infinite if too few.
+
+    A class is then in the sets of its own images with the wanted probability, rather than on average over the classes:
+    Mondrian conformal prediction, Vovk et al. 2005; Sadinle et al. 2019. labels: (n,), of the calibration images.
+
+    >>> class_thresholds(np.array([0.1, 0.3, 0.2]), np.array([0, 0, 1]), 2, coverage=0.6)
+    array([0.3, inf])
+    """
+    return np.array([threshold(scores[labels == label], coverage) for label in range(classes)])
+
+
 def coverage_interval(calibration: int, coverage: float, images: int) -> tuple[float, float]:
     """Where the share of `images` test images whose set holds the right class lies with probability LEVEL.
 

@@ -1,7 +1,10 @@
 """The arrays under data/: the raw images, and the splits drawn from them.
 
-data/raw/      {train,val,test}_images.npy, {train,val,test}_labels.npy, classes.json
-data/subset/   train.npz, val.npz, test.npz (images, labels, indices into the raw arrays), classes.json
+data/raw/      {train,val,test}_images.npy, {train,val,test}_labels.npy, dataset.json
+data/subset/   {train,selection,calibration,test}.npz (images, labels, indices into the raw arrays), dataset.json
+
+`selection` and `calibration` are the two halves of val. The first chooses the checkpoint, the second fits the
+temperature: a checkpoint does best on the images that chose it, and a temperature fitted on those would be too low.
 """
 
 from pathlib import Path
@@ -11,7 +14,16 @@ import numpy as np
 
 from study.pipeline.files import read_json, write_json
 
-SplitName = Literal["train", "val", "test"]
+SplitName = Literal["train", "selection", "calibration", "test"]
+FACTS = "dataset.json"
+
+
+class Facts(NamedTuple):
+    """What is known of a dataset besides its images."""
+
+    title: str  # in tables and sentences
+    classes: list[str]  # the names of the C classes, in the order of their labels
+    mirrors: bool  # whether an image's mirror image could be in it too
 
 
 class Raw(NamedTuple):
@@ -26,14 +38,21 @@ class Raw(NamedTuple):
     val_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
-    classes: list[str]
+    facts: Facts
 
     @classmethod
     def without_val(
-        cls, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], classes: list[str]
+        cls, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], facts: Facts
     ) -> "Raw":
         """A dataset of train and test images, each with their labels."""
-        return cls(*train, train[0][:0], train[1][:0], *test, classes)
+        return cls(*train, train[0][:0], train[1][:0], *test, facts)
+
+
+class Examples(NamedTuple):
+    """inputs: (N, ...), what a network or a part of it takes; labels: int64 (N,)."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
 
 
 class Split(NamedTuple):
@@ -43,52 +62,54 @@ class Split(NamedTuple):
     labels: np.ndarray
     indices: np.ndarray
 
+    @property
+    def examples(self) -> Examples:
+        return Examples(self.images, self.labels)
+
 
 def save_raw(raw: Raw, folder: Path) -> None:
     for name, array in raw._asdict().items():
-        if name != "classes":
+        if name != "facts":
             np.save(folder / f"{name}.npy", array)
-    save_classes(raw.classes, folder)
+    save_facts(raw.facts, folder)
 
 
 def load_raw(root: Path) -> Raw:
     """The arrays stay on disk until read."""
     folder = root / "data/raw"
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in Raw._fields if name != "classes"}
-    return Raw(**arrays, classes=read_json(folder / "classes.json"))
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in Raw._fields if name != "facts"}
+    return Raw(**arrays, facts=_facts(folder))
 
 
 def save_split(split: Split, folder: Path, name: SplitName) -> None:
     np.savez(folder / f"{name}.npz", **split._asdict())
 
 
-def load_split(root: Path, name: SplitName) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (N, H, W, 3) and labels int64 (N,) of a split that `subsample` drew."""
-    with np.load(root / f"data/subset/{name}.npz") as arrays:
-        return arrays["images"], arrays["labels"]
+def load_split(root: Path, name: SplitName) -> Split:
+    """A split that `subsample` drew."""
+    with np.load(split_path(root, name)) as arrays:
+        return Split(**arrays)
 
 
-def save_classes(classes: list[str], folder: Path) -> None:
-    write_json(folder / "classes.json", classes)
+def load_labels(root: Path, name: SplitName) -> np.ndarray:
+    """The labels alone, int64 (N,), without reading the images."""
+    with np.load(split_path(root, name)) as arrays:
+        labels: np.ndarray = arrays["labels"]
+    return labels
 
 
-def class_names(root: Path) -> list[str]:
-    """The names of the C classes, in the order of their labels."""
-    names: list[str] = read_json(root / "data/subset/classes.json")
-    return names
+def split_path(root: Path, name: SplitName) -> Path:
+    return root / f"data/subset/{name}.npz"
 
 
-class Examples(NamedTuple):
-    """inputs: (N, ...), what the trained part takes as input; labels: int64 (N,)."""
-
-    inputs: np.ndarray
-    labels: np.ndarray
+def save_facts(facts: Facts, folder: Path) -> None:
+    write_json(folder / FACTS, facts._asdict())
 
 
-def halves(val: Examples) -> tuple[Examples, Examples]:
-    """Split val in two: the first half selects the checkpoint, the second fits the temperature.
+def load_facts(root: Path) -> Facts:
+    """Of the dataset that the splits were drawn from."""
+    return _facts(root / "data/subset")
 
-    A checkpoint does best on the images that selected it; a temperature fitted on those would be too low.
-    """
-    selection, calibration = (Examples(val.inputs[start::2], val.labels[start::2]) for start in (0, 1))
-    return selection, calibration
+
+def _facts(folder: Path) -> Facts:
+    return Facts(**read_json(folder / FACTS))

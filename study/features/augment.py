@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from pydantic import AfterValidator, Field
@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor
 from torch.nn import functional as F
 
+from study.data.splits import Facts
 from study.features.augmix import augmix
 from study.pipeline.params import Block
 from study.pipeline.torchvision_shim import torchvision
@@ -36,10 +37,15 @@ Alpha = Annotated[float, Field(ge=0, le=100), AfterValidator(_off_or_sampled)]  
 class Augment(Block):
     """Augmentation of each image by itself, in this order."""
 
-    crop_flip: bool  # pad by 4 reflected pixels, crop, and mirror with probability 1/2
+    crop: bool  # pad by 4 reflected pixels, and crop
+    flip: bool  # mirror with probability 1/2, where a mirror image could be an image too
     randaugment: bool  # 2 random operations of torchvision's 14, at its default strength
     cutout: bool  # with probability 1/2, a grey square of half the image's side
     augmix: bool  # mixed with three chains of simple operations on it
+
+    def of(self, facts: Facts) -> Self:
+        """What of it suits a dataset: no flip where a mirror image is none of its images."""
+        return self.model_copy(update={"flip": self.flip and facts.mirrors})
 
 
 class BatchAugment(Augment):
@@ -55,8 +61,8 @@ def augmented(images: Tensor, augment: Augment, generator: torch.Generator) -> T
     generator: on the CPU, wherever the images are.
     RandAugment: Cubuk et al. 2020. Cutout, in its variant that stays inside the image: DeVries and Taylor 2017.
     """
-    if augment.crop_flip:
-        images = pad_crop_flip(images, generator)
+    if augment.crop or augment.flip:
+        images = crop_flip(images, generator, augment.crop, augment.flip)
     transforms = [RANDAUGMENT] * augment.randaugment + [CUTOUT] * augment.cutout
     if transforms:
         transform = v2.Compose(transforms)
@@ -83,18 +89,19 @@ def mixed(
     return pixels.round().to(torch.uint8).permute(0, 2, 3, 1), shares
 
 
-def pad_crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image (N, H, W, 3), uint8, shifted by up to PAD pixels and mirrored with probability 1/2."""
+def crop_flip(images: Tensor, generator: torch.Generator, crop: bool = True, flip: bool = True) -> Tensor:
+    """Each image (N, H, W, 3), uint8, shifted by up to PAD pixels (crop) and mirrored with probability 1/2 (flip)."""
     count, height, width, _ = images.shape
     padded = F.pad(images.permute(0, 3, 1, 2).float(), (PAD,) * 4, mode="reflect").to(torch.uint8)
 
     def offsets(size: int) -> Tensor:
-        start = torch.randint(0, 2 * PAD + 1, (count, 1), generator=generator)
+        start = torch.randint(0, 2 * PAD + 1, (count, 1), generator=generator) if crop else torch.tensor([[PAD]])
         return start + torch.arange(size)
 
-    rows, columns = offsets(height), offsets(width)
-    mirrored = torch.rand(count, 1, generator=generator) < 0.5
-    columns = torch.where(mirrored, columns.flip(1), columns)
+    rows, columns = offsets(height).expand(count, -1), offsets(width).expand(count, -1)
+    if flip:
+        mirrored = torch.rand(count, 1, generator=generator) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
     index = (torch.arange(count)[:, None, None], slice(None), rows[:, :, None], columns[:, None, :])
     return padded[tuple(part.to(images.device) if isinstance(part, Tensor) else part for part in index)]
 

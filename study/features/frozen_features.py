@@ -1,15 +1,15 @@
-"""Features of the frozen backbone, computed once: the trunk's activations and the tail's pooled features."""
+"""Pooled features of the frozen backbone, computed once for every head that is trained on them."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from tqdm import tqdm
 
-from study.data.splits import Examples
+from study.data.splits import Examples, load_labels
 from study.features.augment import Augment, augmented
 from study.networks.classifier import Classifier
 from study.networks.device import autocast, device
@@ -30,57 +30,39 @@ def training_views(images: np.ndarray, count: int, augment: Augment, seed: int) 
             yield augmented(piece, augment, generator).numpy()
 
 
-def with_mirror_images(views: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Each of the views, uint8 (N, H, W, 3), followed by its mirror images."""
-    for images in views:
-        yield images
-        yield np.ascontiguousarray(images[:, :, ::-1])
-
-
-def write_features(
-    model: Classifier, folder: Path, split: str, views: Iterator[np.ndarray], shape: tuple[int, int], dtype: type
+def write_pooled(
+    model: Classifier, path: Path, views: Iterable[np.ndarray], shape: tuple[int, ...], dtype: type
 ) -> None:
-    """Write trunk_{split}.npy (views, N, K, h, w) and pooled_{split}.npy (views, N, F), batch by batch.
+    """Write the model's pooled features, (*shape, F), batch by batch.
 
-    views: the images of one view after the other, in pieces of any size. shape: (views, N), of all of them. K, h, w and
-    F depend on the backbone: 256, S/16, S/16 and 512 for a ResNet-18.
+    views: the images, one view after the other, in pieces of any size. shape: (views, N) or (N,), of all of them.
     """
     model = model.to(device()).eval()
-    one = torch.zeros(1, 3, model.image_size, model.image_size, device=device())
-    with torch.inference_mode():
-        activations = model.trunk(one)
-        kept = {"trunk": activations, "pooled": model.tail(activations)}
-    trunk, pooled = (
-        np.lib.format.open_memmap(folder / f"{kind}_{split}.npy", "w+", dtype, (*shape, *like.shape[1:]))
-        for kind, like in kept.items()
-    )
-    all_trunk, all_pooled = (array.reshape(-1, *array.shape[2:]) for array in (trunk, pooled))
+    pooled = np.lib.format.open_memmap(path, "w+", dtype, (*shape, model.features))
+    rows = pooled.reshape(-1, model.features)
     written = 0
-    bar = tqdm(total=shape[0] * shape[1], desc=split, unit=" images", leave=False, disable=None)
+    bar = tqdm(total=len(rows), desc=path.stem, unit=" images", leave=False, disable=None)
     with bar, torch.inference_mode(), autocast():
         for images in views:
             for batch in torch.from_numpy(images).split(BATCH):
-                rows = slice(written, written + len(batch))
-                activations = model.trunk(model.preprocess(batch.to(device())))
-                all_trunk[rows] = activations.float().cpu().numpy()
-                all_pooled[rows] = model.tail(activations).float().cpu().numpy()
+                rows[written : written + len(batch)] = model.pooled(batch.to(device())).float().cpu().numpy()
                 written += len(batch)
                 bar.update(len(batch))
-    trunk.flush()
     pooled.flush()
 
 
-def load_features(root: Path, kind: str) -> tuple[Examples, Examples]:
-    """The train and val splits with their labels; kind is "trunk" or "pooled".
+def features_path(root: Path, split: Literal["train", "selection"]) -> Path:
+    return root / f"data/features/{split}.npy"
 
-    train's inputs are float16 (views, N, ...), where view 0 is the unaltered images; val's are float32 (N, ...). They
+
+def load_features(root: Path) -> tuple[Examples, Examples]:
+    """The train and selection splits with their labels.
+
+    train's inputs are float16 (views, N, F), where view 0 is the unaltered images; selection's are float32 (N, F). They
     stay on disk until read.
     """
-    train, val = (
-        Examples(
-            np.load(root / f"data/features/{kind}_{split}.npy", mmap_mode="c"),
-            np.load(root / f"data/subset/{split}.npz")["labels"],
-        )
-        for split in ("train", "val")
+    train, selection = (
+        Examples(np.load(features_path(root, split), mmap_mode="c"), load_labels(root, split))
+        for split in ("train", "selection")
     )
-    return train, val._replace(inputs=val.inputs[0])
+    return train, selection

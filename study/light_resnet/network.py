@@ -16,31 +16,20 @@ PATCH = 2  # pixels per side of the patches that the first layer whitens
 FLOOR = 5e-4  # added to the patches' variances, so that whitening does not amplify mere noise
 WIDTHS = (64, 128, 256)  # channels of layer2, layer3 and layer4
 SCALE = 1 / 8  # of the features, so that logits start small and label smoothing has little to undo
-POOLED = {"layer2": 2, "layer3": 4, "layer4": 8}  # cells of the first layer per cell of this one
 
 
-def map_size(layer: str, image_size: int) -> int:
-    """Cells per side of the layer's map: the first layer has one fewer than the image, and pooling rounds down.
+def light_resnet() -> tuple[nn.Sequential, int]:
+    """The network without a head, untrained, and its number of pooled features.
 
-    >>> [map_size(layer, 32) for layer in POOLED]
-    [15, 7, 3]
-    """
-    return (image_size - PATCH + 1) // POOLED[layer]
-
-
-def light_resnet() -> tuple[nn.Sequential, nn.Sequential, int]:
-    """Trunk, tail and the number of pooled features, untrained.
-
-    For 32-pixel images, layer2 yields maps (64, 15, 15), layer3 (128, 7, 7) and, in the tail, layer4 (256, 3, 3).
+    For 32-pixel images, layer2 yields maps (64, 15, 15), layer3 (128, 7, 7) and layer4 (256, 3, 3).
     """
     whitening = Whitening()
     channels = [len(whitening.weight), *WIDTHS]
     layer2, layer3, layer4 = (
         nn.Sequential(Widening(inputs, outputs), Residual(outputs)) for inputs, outputs in pairwise(channels)
     )
-    trunk = OrderedDict(whitening=whitening, activation=nn.SiLU(), layer2=layer2, layer3=layer3)
-    tail = OrderedDict(layer4=layer4, pool=Pool())
-    return nn.Sequential(trunk), nn.Sequential(tail), WIDTHS[-1]
+    parts = OrderedDict(whitening=whitening, activation=nn.SiLU(), layer2=layer2, layer3=layer3, layer4=layer4)
+    return nn.Sequential(parts | {"pool": Pool()}), WIDTHS[-1]
 
 
 class Whitening(nn.Module):

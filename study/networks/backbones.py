@@ -1,4 +1,4 @@
-"""The backbones by name: pretrained networks without their classifiers, cut at the block that `layer4` unfreezes."""
+"""The backbones by name: networks without their classifiers, as rows of stages."""
 
 import re
 from collections.abc import Iterable
@@ -8,9 +8,9 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from study.networks import timm_backbones, torchvision_backbones
+from study.networks.stages import Backbone
 from study.networks.timm_backbones import LITE0, PREFIX
 from study.networks.torchvision_backbones import MOBILENETS, RESNETS
-from study.networks.trunk_and_tail import Backbone
 
 NAMES = (*RESNETS, *MOBILENETS, LITE0)
 
@@ -37,7 +37,7 @@ def untrained(name: str) -> Backbone:
 
 
 def require_usable(name: str, image_sizes: Iterable[int]) -> None:
-    """Raises Refusal when `name` does not exist, cannot be cut or cannot take images of these sizes in pixels."""
+    """Raises Refusal when `name` does not exist, is no row of stages or cannot take images of these sizes in pixels."""
     if from_timm(name):
         for image_size in image_sizes:
             timm_backbones.require_stages(name, image_size)

@@ -1,8 +1,6 @@
-"""The classifier: from image to logits, with its preprocessing inside, split where it can be frozen."""
+"""The classifier: from image to logits, with its preprocessing inside, as stages of which the first can be frozen."""
 
 import json
-from collections import OrderedDict
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,13 +11,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from study.networks import stages
 from study.networks.backbones import untrained
-from study.networks.conv_2x2 import use_matrix_products
-from study.networks.trunk_and_tail import Layer, map_size
-from study.pipeline.params import Block
+from study.networks.stages import Backbone, Layer, UnfreezeFrom, load_backbone
+from study.pipeline.params import Block, Refusal
 
-Depth = Literal["fc", "layer4", "full"]
+Learns = Literal["all", "batch_norm"]
 LEAST_IMAGE_SIZE = 32
 ImageSize = Annotated[int, Field(ge=LEAST_IMAGE_SIZE, le=512)]  # pixels per side, after resizing
 
@@ -35,34 +34,34 @@ class Head(Block):
 class Classifier(nn.Module):
     """A backbone over resized images, and a head.
 
-    `preprocess` maps images, uint8 (N, H, W, 3), to pixels (N, 3, S, S); `trunk` maps those to activations (for a
-    ResNet-18, layer3's (N, 256, S/16, S/16)); `tail` to pooled features (N, F); `head` to float32 logits (N, C). With
-    `mirror`, logits in evaluation mode are the mean of those for the image and for its mirror image.
+    `preprocess` maps images, uint8 (N, H, W, 3), to pixels (N, 3, S, S); `backbone`, a row of stages, maps those to
+    features (N, F); `head` to float32 logits (N, C). With `mirror`, logits in evaluation mode are the mean of those for
+    the image and for its mirror image.
     """
 
     mean: Tensor
     std: Tensor
-    untrained = staticmethod(untrained)
-    map_size = staticmethod(map_size)
 
-    def __init__(self, head: Head, classes: list[str], image_size: int, backbone: str = "resnet18") -> None:
-        """image_size: pixels per side, S. Both it and `mirror`, which is off, may change at any time."""
+    def __init__(self, backbone: Backbone, head: Head, classes: list[str], image_size: int) -> None:
+        """The head is drawn from torch's global random state.
+
+        image_size: pixels per side, S. Both it and `mirror`, which is off, may change at any time.
+        """
         super().__init__()
         self.config: dict[str, Any] = {
-            "backbone": backbone,
+            "backbone": backbone.name,
             "head": head.model_dump(),
             "classes": classes,
             "image_size": image_size,
         }
         self.image_size = image_size
         self.mirror = False
-        parts = self.untrained(backbone)
-        self.trunk, self.tail = parts.trunk, parts.tail
-        use_matrix_products(self)
-        self.head = perceptron(parts.features, head, len(classes))
-        self._maps = parts.maps
-        self.register_buffer("mean", 255 * torch.tensor(parts.pixel_mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(parts.pixel_std).view(1, 3, 1, 1), persistent=False)
+        self.backbone = backbone.stages
+        self.features = backbone.features
+        self.head = perceptron(backbone.features, head, len(classes))
+        self._frozen: list[nn.Module] = []
+        self.register_buffer("mean", 255 * torch.tensor(backbone.pixel_mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(backbone.pixel_std).view(1, 3, 1, 1), persistent=False)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks the keyword
 
     def preprocess(self, images: Tensor) -> Tensor:
@@ -70,18 +69,56 @@ class Classifier(nn.Module):
         pixels = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
         return F.interpolate(pixels, size=(self.image_size, self.image_size), mode="bilinear")
 
+    def pooled(self, images: Tensor) -> Tensor:
+        """The backbone's features of images, uint8 (N, H, W, 3): (N, F)."""
+        features: Tensor = self.backbone(self.preprocess(images))
+        return features
+
     def forward(self, images: Tensor) -> Tensor:
         if self.mirror and not self.training:
             return (self._logits(images) + self._logits(images.flip(2))) / 2
         return self._logits(images)
 
     def _logits(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.tail(self.trunk(self.preprocess(images))))
+        logits: Tensor = self.head(self.pooled(images))
         return logits.float()
 
-    def map_module(self, layer: Layer) -> nn.Module:
-        """The module whose output is `layer`'s map, of `map_size(layer, image_size)` cells per side."""
-        return self.get_submodule(self._maps[layer])
+    def unfreeze_from(self, first: UnfreezeFrom, learns: Learns = "all") -> None:
+        """Let the head learn, and the stages from `first` on: all of them, or their batch norms alone.
+
+        Frozen means no gradients, and batch norm with its stored statistics, in training mode too. Raises Refusal when
+        only batch norms are to learn and there are none.
+        """
+        named = dict(self.backbone.named_children())
+        names = list(named)
+        place = len(names) if first == "fc" else names.index(first)
+        learning = [named[name] for name in names[place:]]
+        self._frozen = [named[name] for name in names[:place]]
+        self.requires_grad_(False)
+        self.head.requires_grad_(True)
+        for stage in learning:
+            for module in stage.modules() if learns == "batch_norm" else [stage]:
+                if learns == "all" or isinstance(module, _BatchNorm):
+                    module.requires_grad_(True)
+        if learns == "batch_norm" and learning and not any(p.requires_grad for p in self.backbone.parameters()):
+            raise Refusal(
+                f"params.yaml: learns = batch_norm: {self.config['backbone']} has no batch norm from {first} on"
+            )
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Classifier":
+        super().train(mode)
+        for stage in self._frozen:
+            stage.eval()
+        return self
+
+    def stage(self, name: str) -> nn.Module:
+        """The stage of this name, whose output is its map."""
+        return self.backbone.get_submodule(name)
+
+    def map_size(self, layer: Layer) -> int:
+        """Cells per side of the layer's map."""
+        return stages.map_size(self.backbone, layer, self.image_size)
 
 
 def perceptron(features: int, head: Head, classes: int) -> nn.Sequential:
@@ -95,58 +132,37 @@ def perceptron(features: int, head: Head, classes: int) -> nn.Sequential:
     return nn.Sequential(*hidden, nn.Dropout(head.dropout), nn.Linear(widths[-1], classes))
 
 
-def pretrained(weights: Path, head: Head, classes: list[str], image_size: int) -> Classifier:
-    """The backbone stored in `weights`, under a new head drawn from torch's global random state.
+def pretrained(root: Path, head: Head, classes: list[str], image_size: int) -> Classifier:
+    """The backbone that stage `backbone` stored, under a new head drawn from torch's global random state.
 
-    Returned in evaluation mode.
+    Returned in evaluation mode. Raises RuntimeError, naming the tensors, when any is missing or unexpected.
     """
-    with safe_open(weights, "pt") as file:
-        backbone = file.metadata()["backbone"]
-    model = Classifier(head, classes, image_size, backbone)
-    load_backbone(model, weights)
+    path = backbone_path(root)
+    with safe_open(path, "pt") as file:
+        backbone = untrained(file.metadata()["backbone"])
+    model = Classifier(backbone, head, classes, image_size)
+    load_backbone(model.backbone, load_file(path))
     return model.eval()
 
 
-def load_backbone(model: Classifier, path: Path) -> None:
-    """Copy the weights of torchvision's network, stored without its classifier, into trunk and tail.
-
-    Raises RuntimeError, naming the tensors, when any is missing or unexpected.
-    """
-    weights = load_file(path)
-    for part in (model.trunk, model.tail):
-        names = part.state_dict().keys()
-        part.load_state_dict({name: weights.pop(name).float() for name in names if name in weights})
-    if weights:
-        raise RuntimeError(f"{path} holds tensors that {model.config['backbone']} does not: {sorted(weights)}")
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def trainable(model: Classifier, depth: Depth) -> nn.Module:
-    """The part of `model` that learns at this depth; the rest is frozen.
-
-    Frozen means no gradients, and batch norm with its stored statistics. The part's input is the output of the frozen
-    rest: pooled features (fc), the trunk's activations (layer4) or images (full).
-    """
-    last = nn.Sequential(OrderedDict(tail=model.tail, head=model.head))
-    parts: dict[Depth, nn.Module] = {"fc": model.head, "layer4": last, "full": model}
-    model.requires_grad_(False).eval()
-    return parts[depth].requires_grad_(True)
+def by_distance(network: nn.Module) -> list[list[nn.Parameter]]:
+    """The parameters that learn, by distance from the logits: of a Classifier its head, then its stages, last first."""
+    if not isinstance(network, Classifier):
+        return [trainable(network)]
+    groups = [trainable(part) for part in (network.head, *reversed(list(network.backbone.children())))]
+    return [group for group in groups if group]
 
 
-def lr_groups(part: nn.Module) -> list[list[nn.Parameter]]:
-    """The parameters of a part that `trainable` returned, by distance from the logits: head, tail, trunk."""
-    parts = [getattr(part, name) for name in ("head", "tail", "trunk") if hasattr(part, name)] or [part]
-    return [list(of.parameters()) for of in parts]
+def backbone_path(root: Path) -> Path:
+    return root / "data/backbone/weights.safetensors"
 
 
-def blocks(model: Classifier) -> Iterator[str]:
-    """The paths of the modules with parameters, from the logits down: head, then block by block."""
-    yield "head"
-    for part in ("tail", "trunk"):
-        for name, module in reversed(list(model.get_submodule(part).named_children())):
-            if isinstance(module, nn.Sequential):
-                yield from (f"{part}.{name}.{child}" for child, _ in reversed(list(module.named_children())))
-            elif any(True for _ in module.parameters()):
-                yield f"{part}.{name}"
+def model_path(root: Path, variant: str) -> Path:
+    return root / f"models/{variant}.safetensors"
 
 
 def save_classifier(model: Classifier, path: Path) -> None:

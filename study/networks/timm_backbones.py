@@ -1,10 +1,10 @@
-"""timm's convolutional networks, cut by timm's own table of stages.
+"""timm's convolutional networks as rows of stages, by timm's own table.
 
-timm lists in `feature_info` the modules after which a map of another stride is complete. `layer2`, `layer3` and
-`layer4` are those of stride 8, 16 and 32; the last block is that of stride 32 with all that follows it.
+timm lists in `feature_info` the modules after which a map of another stride is complete. `layer1` to `layer4` end with
+those of stride 4, 8, 16 and 32. `stem` ends with that of stride 2, or where there is none before that of stride 4.
 """
 
-from collections import OrderedDict
+from collections.abc import Iterator
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from study.networks.trunk_and_tail import STRIDES, Backbone, Layer, map_size
+from study.networks.stages import STRIDES, Backbone, Stage, row
 from study.pipeline.params import Refusal
 from study.pipeline.torchvision_shim import torchvision
 
@@ -64,76 +64,64 @@ def _timm_s_name(name: str) -> str:
 def untrained(name: str) -> Backbone:
     """A network of `create`, drawn from torch's global random state, under timm's names for its parts.
 
-    Raises Refusal when timm lists no stages of stride 8, 16 and 32 for it.
+    Raises Refusal when timm lists no stages of stride 4, 8, 16 and 32 for it.
     """
-    return _cut(name, create(name))
+    return _in_stages(name, create(name))
 
 
 def require_stages(name: str, image_size: int) -> None:
-    """Raises Refusal when the network does not take images of this size, or cannot be cut into trunk and tail."""
+    """Raises Refusal when the network does not take images of this size, or is no row of stages."""
     with torch.random.fork_rng(devices=[]):
         net, pixels = create(name), torch.rand(1, 3, image_size, image_size)
-    backbone = _cut(name, net)
-    parts = nn.Sequential(OrderedDict(trunk=backbone.trunk, tail=backbone.tail))
-    sides: dict[Layer, torch.Size] = {}
+    backbone = _in_stages(name, net)
     with torch.inference_mode():
         try:
             expected = net(pixels)
         except (AssertionError, RuntimeError) as fault:
             reason = str(fault).partition("\n")[0]
             raise Refusal(f"params.yaml: {image_size} pixels a side: {name} cannot take it ({reason})") from None
-        for layer, path in backbone.maps.items():
-            parts.get_submodule(path).register_forward_hook(
-                lambda _module, _inputs, output, at=layer: sides.update({at: output.shape[2:]})
-            )
+        sides, found = {}, pixels
         try:
-            found = parts(pixels)
+            for stage, part in backbone.stages.named_children():
+                found = part(found)
+                sides[stage] = found.shape[2:]
         except Exception:  # parts that do not fit one another fail in many ways
             raise _refused(name, SEQUENCE) from None
-    for layer, path in backbone.maps.items():
-        cells = map_size(layer, image_size)
-        if sides.get(layer) != (cells, cells):
-            module = path.partition(".")[2]
-            raise _refused(name, f"{module} yields no {cells}x{cells} map of an image of {image_size} pixels")
+    for stage, stride in STRIDES.items():
+        cells = -(-image_size // stride)  # a convolution of stride 2 rounds up
+        if sides[stage] != (cells, cells):
+            raise _refused(name, f"{stage} yields no {cells}x{cells} map of an image of {image_size} pixels")
     if found.shape != (1, backbone.features) or not torch.allclose(
         found, expected, rtol=0, atol=1e-4 * expected.abs().max().item()
     ):
         raise _refused(name, SEQUENCE)
 
 
-def _cut(name: str, net: Any) -> Backbone:
-    stages = {stage["reduction"]: stage["module"] for stage in getattr(net, "feature_info", [])}
-    modules = dict(net.named_modules())
-    if missing := [stride for stride in STRIDES.values() if stages.get(stride) not in modules]:
+def _in_stages(name: str, net: Any) -> Backbone:
+    listed = {stage["reduction"]: stage["module"] for stage in getattr(net, "feature_info", [])}
+    known = dict(net.named_modules())
+    if missing := [stride for stride in STRIDES.values() if listed.get(stride) not in known]:
         raise _refused(name, f"it has no stage of stride {missing[0]}")
-    maps: dict[Layer, str] = {layer: stages[stride] for layer, stride in STRIDES.items()}
-    last = maps["layer4"]
-    if not any(parameter.ndim > 1 for parameter in modules[last].parameters()):
-        raise _refused(name, f"its last stage, {last}, has no weights")
-    trunk, tail = _parts(net, last)
-    paths: dict[Layer, str] = {
-        layer: f"{'tail' if layer == 'layer4' else 'trunk'}.{path}" for layer, path in maps.items()
-    }
+    last: dict[Stage, str] = {stage: listed[stride] for stage, stride in STRIDES.items()}
+    modules = list(_modules(net, [*last.values(), *filter(None, [listed.get(2)])]))
+    paths = [path for path, _ in modules]
+    stem = listed[2] if listed.get(2) in paths else paths[paths.index(last["layer1"]) - 1]
+    stages = row(modules, {"stem": stem, **last})
+    for stage, path in {"stem": stem, **last}.items():
+        if not any(parameter.ndim > 1 for parameter in stages.get_submodule(stage).parameters()):
+            raise _refused(name, f"its {stage}, which ends with {path}, has no weights")
     config = net.pretrained_cfg
     mean, std = (LITE0_MEAN, LITE0_STD) if name == LITE0 else (config["mean"], config["std"])
-    return Backbone(trunk, tail, net.head_hidden_size, paths, mean, std)
+    return Backbone(name, stages, net.head_hidden_size, mean, std)
 
 
-def _parts(net: nn.Module, last: str) -> tuple[nn.Sequential, nn.Sequential]:
-    """The children before the module `last`, and those from it on. It is a child, or an item of one: "blocks.6"."""
-    container, _, item = last.partition(".")
-    trunk, tail = OrderedDict[str, nn.Module](), OrderedDict[str, nn.Module]()
+def _modules(net: nn.Module, ends: list[str]) -> Iterator[tuple[str, nn.Module]]:
+    """The network's children in order, with their paths; a container of any of `ends` is given as its items."""
     for name, child in net.named_children():
-        if name == container and item:
-            items = list(child.named_children())
-            place = [key for key, _ in items].index(item)
-            trunk[name] = nn.Sequential(OrderedDict(items[:place]))
-            tail[name] = nn.Sequential(OrderedDict(items[place:]))
-        elif name == container or tail:
-            tail[name] = child
+        if any(end.startswith(f"{name}.") for end in ends):
+            yield from ((f"{name}.{item}", module) for item, module in child.named_children())
         else:
-            trunk[name] = child
-    return nn.Sequential(trunk), nn.Sequential(tail)
+            yield name, child
 
 
 def _refused(name: str, reason: str) -> Refusal:

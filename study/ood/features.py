@@ -20,7 +20,7 @@ def features_and_logits(model: Classifier, images: np.ndarray, batch_size: int =
         for start in range(0, len(images), batch_size):
             batch = torch.from_numpy(images[start : start + batch_size]).to(device())
             views = [batch, batch.flip(2)] if model.mirror else [batch]
-            features = [model.tail(model.trunk(model.preprocess(view))) for view in views]
+            features = [model.pooled(view) for view in views]
             all_features.append(_mean(features))
             all_logits.append(_mean([model.head(of_view) for of_view in features]))
     return np.concatenate(all_features), np.concatenate(all_logits)

@@ -52,7 +52,7 @@ def outside_sets(
     side = images.shape[1]
     pictures = require_pictures(folders)
     written = digits.load()
-    if classes != written.classes:
+    if classes != written.facts.classes:
         every = np.concatenate([written.train_images, written.test_images])
         yield "digits", resized(every[_draw(len(every), block)], side)
     yield "patch_shuffled", patch_shuffled(images, block.seed)

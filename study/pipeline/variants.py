@@ -1,7 +1,26 @@
-"""The variants under study: three depths of fine-tuning, shallowest first, and a light network from scratch."""
+"""The variants under study: the blocks of params.yaml's `train`, in its order."""
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any
 
-Variant = Literal["fc", "layer4", "full", "scratch"]
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
-FINE_TUNED: tuple[Variant, ...] = ("fc", "layer4", "full")  # those that start from the backbone
+from study.pipeline.params import Refusal, parse
+
+COMMON = "common"  # the block of `train` that is no variant
+
+
+def variants(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Their names, such as `layer4`."""
+    return tuple(name for name in parse(params, "train", dict[str, Any]) if name != COMMON)
+
+
+def fine_tuned(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those that start from the backbone."""
+    blocks = parse(params, "train", dict[str, Any])
+    return tuple(name for name in variants(params) if "unfreeze_from" in blocks[name])
+
+
+def require_published(params: Mapping[str, Any]) -> None:
+    """Raises Refusal when `freeze` names no variant."""
+    name, known = parse(params, "freeze", str), variants(params)
+    if name not in known:
+        raise Refusal(f"params.yaml: freeze = {name!r}: choose one of {', '.join(known)}")

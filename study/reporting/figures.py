@@ -1,11 +1,14 @@
-"""The pictures that README and the model card show: how honest the probabilities are, and what corruption costs."""
+"""The pictures that README and the model card show: how honest the probabilities are, and what corruption costs.
 
-from collections.abc import Callable, Mapping
+And what they share with the others: a colour and a marker for each series, and how a figure becomes a picture.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,11 +19,12 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from study.reporting.formats import percent
-from study.reporting.results import Results
 
-# Of the variants: Okabe & Ito's, but for the last. Deuteranopes see their pink and their green nearly alike.
-COLOURS = ("#E69F00", "#0072B2", "#009E73", "#6B1A55")
-MARKERS = ("o", "s", "^", "D")
+# Of series, by their place: Okabe and Ito's orange, blues, green and black, and darker kinds of their pink and red.
+# Those themselves look like the green and the orange without the eye's cones for green (deuteranopia).
+COLOURS = ("#E69F00", "#0072B2", "#009E73", "#6B1A55", "#B9601A", "#87BAD7", "#000000", "#704625")
+COLOURS_ON_DARK = ("#E69F00", "#56B4E9", "#009E73", "#FFC4E6", "#F4EC7A", "#295E7C", "#954200", "#FFEABD")
+MARKERS = ("o", "s", "^", "D", "v", "P", ">")  # one fewer, so that a colour that comes again has another marker
 ACCURACY, OVER, UNDER, SHARE = "#A6CBE3", "#D55E00", "#009E73", "#3B3B3B"
 GREY = "#666666"
 ACCURACIES, ERRORS = "YlGnBu_r", "Oranges"  # colour maps: the darker the worse
@@ -36,16 +40,19 @@ FAMILIES = {  # of CIFAR-10-C
 OTHERS = {"own": "own", "held_out": "held out", "benchmark": "other", "extra": "other"}  # by group
 
 
-def draw_figures(
-    results: Results, robustness: Mapping[str, Mapping[str, Any]], published: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Figure]:
-    """By the name of its file. robustness: metrics/robustness.json; published: of study.reporting.published."""
-    return {
-        "reliability": reliability_figure(results.reliability, results.calibration),
-        "corruption": corruption_figure(robustness),
-        "corruption_map": corruption_map_figure(results.corruption),
-        "by_corruption": by_corruption_figure(robustness, published),
-    }
+def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The `color` and `marker` of each series, by its place."""
+    looks = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
+    return {name: {"color": colour, "marker": marker} for name, (colour, marker) in zip(names, looks, strict=False)}
+
+
+def columns(panels: int, most: int = 4) -> int:
+    """How many panels to set in a line, so that the lines are about equally full.
+
+    >>> columns(4), columns(5), columns(7)
+    (4, 3, 4)
+    """
+    return -(-panels // -(-panels // most))
 
 
 def reliability_figure(reliability: pd.DataFrame, calibration: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -55,20 +62,26 @@ def reliability_figure(reliability: pd.DataFrame, calibration: Mapping[str, Mapp
     count is 0 is not drawn. calibration: of each variant, before and after, its `ece` and the `null` band of it.
     """
     variants = list(reliability["variant"].unique())
-    figure = Figure(figsize=(2.9 * len(variants) + 0.6, 6.4), layout="constrained")
-    panels = figure.subplots(2, len(variants), sharex=True, sharey=True, squeeze=False)
-    for line, side in zip(panels, ("before", "after"), strict=True):
-        line[0].set_ylabel(f"{side} scaling\naccuracy", **TEXT)
-        for panel, variant in zip(line, variants, strict=True):
-            bins = reliability[(reliability["variant"] == variant) & (reliability["calibration"] == side)]
-            draw_reliability(panel, bins[bins["count"] > 0])
-            scores = calibration[variant][side]
-            chance = scores["null"]["ece"]
-            panel.set_title(f"{variant}: ECE {scores['ece']:.4f}", fontsize=10, weight="bold", pad=17)
-            text = f"by chance alone {chance['mean']:.4f}, rarely above {chance['upper']:.4f}"
-            panel.text(0.5, 1.02, text, transform=panel.transAxes, ha="center", va="bottom", color=GREY, fontsize=8)
-    for panel in panels[1]:
-        panel.set_xlabel("confidence", **TEXT)
+    wide = columns(len(variants))
+    lines = [variants[start : start + wide] for start in range(0, len(variants), wide)]
+    figure = Figure(figsize=(2.9 * wide + 0.6, 5.8 * len(lines) + 0.6), layout="constrained")
+    panels = figure.subplots(2 * len(lines), wide, sharex=True, sharey=True, squeeze=False)
+    for place, line in enumerate(lines):
+        for side, row in zip(("before", "after"), panels[2 * place : 2 * place + 2], strict=True):
+            row[0].set_ylabel(f"{side} scaling\naccuracy", **TEXT)
+            for panel, variant in zip(row, line, strict=False):
+                bins = reliability[(reliability["variant"] == variant) & (reliability["calibration"] == side)]
+                draw_reliability(panel, bins[bins["count"] > 0])
+                scores = calibration[variant][side]
+                chance = scores["null"]["ece"]
+                panel.set_title(f"{variant}: ECE {scores['ece']:.4f}", fontsize=10, weight="bold", pad=17)
+                text = f"by chance alone {chance['mean']:.4f}, rarely above {chance['upper']:.4f}"
+                panel.text(0.5, 1.02, text, transform=panel.transAxes, ha="center", va="bottom", color=GREY, fontsize=8)
+            for panel in row[len(line) :]:
+                panel.set_axis_off()
+        for panel in row[: len(line)]:
+            panel.set_xlabel("confidence", **TEXT)
+            panel.tick_params(labelbottom=True)
     legend = [
         Patch(color=ACCURACY, label="accuracy"),
         Patch(facecolor="none", edgecolor=OVER, hatch="/////", label="over-confident by"),
@@ -103,7 +116,7 @@ def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
     robustness: metrics/robustness.json. Severity 0 is the clean images.
     """
     severities = [int(severity) for severity in next(iter(robustness.values()))["by_severity"]]
-    figure = Figure(figsize=(9.3, 4.1), layout="constrained")
+    figure = Figure(figsize=(9.3, 3.5 + 0.19 * len(robustness)), layout="constrained")
     accuracy, before, after = figure.subplots(1, 3)
     before.sharey(after)
     panels: tuple[tuple[Axes, str, str, Callable[[float], str]], ...] = (
@@ -112,14 +125,14 @@ def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
         (after, "ece_after", "expected calibration error,\nafter scaling", "{:.3f}".format),
     )
     for axes, measure, title, show in panels:
-        styles = zip(robustness.items(), cycle(COLOURS), cycle(MARKERS), strict=False)
-        for (variant, scores), colour, marker in styles:
-            curve = list(scores["by_severity"].values())
-            style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 5, "clip_on": False, "zorder": 3}
-            name = f"{variant}: {show(scores['corrupted'][measure])}"
-            axes.plot(severities, [at[measure] for at in curve], label=name, **style)
+        for variant, style in styles(robustness).items():
+            curve = list(robustness[variant]["by_severity"].values())
+            name = f"{variant}: {show(robustness[variant]['corrupted'][measure])}"
+            looks: dict[str, Any] = {"markersize": 5, "clip_on": False, "zorder": 3, **style}
+            axes.plot(severities, [at[measure] for at in curve], label=name, **looks)
             if axes is after:
-                axes.plot(severities, [at["ece_null_mean"] for at in curve], color=colour, linestyle=":", linewidth=1)
+                chance = [at["ece_null_mean"] for at in curve]
+                axes.plot(severities, chance, color=style["color"], linestyle=":", linewidth=1)
         axes.set_title(title, fontsize=10)
         axes.set_xticks(severities, ["clean" if severity == 0 else str(severity) for severity in severities])
         axes.set_xlabel("severity of corruption", **TEXT)
@@ -127,12 +140,18 @@ def corruption_figure(robustness: Mapping[str, Mapping[str, Any]]) -> Figure:
         axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        place: Literal["lower left", "upper left"] = "lower left" if axes is accuracy else "upper left"
-        axes.legend(title="mean under corruption", title_fontsize=8, fontsize=8, loc=place, frameon=False)
+        axes.legend(
+            title="mean under corruption",
+            title_fontsize=8,
+            fontsize=8,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.2),
+        )
     accuracy.set_ylim(0, 1)
     before.set_ylim(bottom=0)
-    chance = Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="by chance alone, on average")
-    figure.legend(handles=[chance], loc="outside lower right", frameon=False, **TEXT)
+    dotted = Line2D([], [], color=GREY, linestyle=":", linewidth=1, label="by chance alone, on average")
+    figure.legend(handles=[dotted], loc="outside lower right", frameon=False, **TEXT)
     return figure
 
 
@@ -150,7 +169,7 @@ def corruption_map_figure(conditions: pd.DataFrame) -> Figure:
         str(variant): rows.pivot(index="corruption", columns="severity").loc[names]
         for variant, rows in conditions.groupby("variant", sort=False)
     }
-    figure = Figure(figsize=(9.3, 1.6 + 0.46 * len(names)), layout="constrained")
+    figure = Figure(figsize=(max(9.3, 1.3 + 1.9 * len(cells)), 1.6 + 0.46 * len(names)), layout="constrained")
     panels = figure.subplots(2, len(cells), sharex=True, sharey=True, squeeze=False)
     highest = conditions["ece_after"].max()
     for line, (measure, title, colours, top) in zip(
@@ -176,14 +195,14 @@ def corruption_map_figure(conditions: pd.DataFrame) -> Figure:
     for panel in panels[1]:
         panel.set_xlabel("severity", **TEXT)
     present = dict.fromkeys(groups[name] for name in names)
-    told = {
+    titles = {
         "benchmark": "the benchmark's, which count in the means",
         "extra": "its extra ones",
         "own": "the study's own",
         "held_out": "CIFAR-10-C-bar's, held out",
     }
     figure.supxlabel(
-        f"From the top: {'; '.join(told[group] for group in present)}.\nWhite: chance alone may give that ECE.",
+        f"From the top: {'; '.join(titles[group] for group in present)}.\nWhite: chance alone may give that ECE.",
         fontsize=9,
     )
     return figure
@@ -208,17 +227,11 @@ def by_corruption_figure(
     axes = figure.subplots()
     for (model, scores), marker in zip(published.items(), ("|", "x"), strict=False):
         places = [scores["by_corruption"].get(name) for name in names]
-        style: dict[str, Any] = {
-            "linestyle": "none",
-            "marker": marker,
-            "markersize": 9,
-            "markeredgewidth": 1.8,
-            "color": GREY,
-        }
-        axes.plot(places, lines, label=f"published: {model}", **style)
-    for (variant, scores), colour, marker in zip(robustness.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
-        places = [scores["by_corruption"][name]["accuracy"] for name in names]
-        axes.plot(places, lines, linestyle="none", marker=marker, markersize=6, color=colour, label=variant)
+        mark: dict[str, Any] = {"marker": marker, "markersize": 9, "markeredgewidth": 1.8, "color": GREY}
+        axes.plot(places, lines, linestyle="none", label=f"published: {model}", **mark)
+    for variant, style in styles(robustness).items():
+        places = [robustness[variant]["by_corruption"][name]["accuracy"] for name in names]
+        axes.plot(places, lines, linestyle="none", markersize=6, label=variant, **style)
     axes.set_yticks(lines, [name.replace("_", " ") for name in names], **TEXT)
     axes.invert_yaxis()
     for name in dict.fromkeys(families[name] for name in names):
@@ -228,7 +241,8 @@ def by_corruption_figure(
     axes.grid(color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=6, frameon=False, **TEXT)
+    wide = columns(len(published) + len(robustness), 6)
+    figure.legend(loc="outside upper center", ncols=wide, frameon=False, **TEXT)
     return figure
 
 
@@ -246,13 +260,16 @@ def frame(axes: Axes) -> None:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(figure))
-
-
-def png(figure: Figure) -> bytes:
     """In 256 colours, a third of the size. The same figure gives the same bytes."""
-    drawn, picture = BytesIO(), BytesIO()
-    figure.savefig(drawn, dpi=120)
-    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(picture, "PNG", optimize=True)
-    return picture.getvalue()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    in_256_colours(rendered(figure)).save(path, "PNG", optimize=True)
+
+
+def rendered(figure: Figure) -> Image.Image:
+    picture = BytesIO()
+    figure.savefig(picture, dpi=120)
+    return Image.open(picture).convert("RGB")
+
+
+def in_256_colours(picture: Image.Image) -> Image.Image:
+    return picture.quantize(256, dither=Image.Dither.NONE)

@@ -1,7 +1,7 @@
 """How the card and the page write figures, settings and names; and their templates."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ BACKBONES = {
     "mobilenet_v3_small": "MobileNetV3-Small",
     "efficientnet_lite0": "EfficientNet-Lite0",
 }
+BUNDLED = "resnet18"  # whose ImageNet weights are bundled: weights/README.md
 ENOUGH = 50  # images, from which a check that fails has failed
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,13 +30,13 @@ def percent(share: float | str, decimals: int = 2) -> str:
     return f"{100 * float(share):.{decimals}f} %"
 
 
-def share(part: float | str) -> str:
-    """A level that was asked for, with the decimals that it has.
+def level(asked: float | str) -> str:
+    """A coverage, an error rate or a confidence that was asked for, with the decimals that it has.
 
-    >>> share(0.95), share(0.995)
+    >>> level(0.95), level(0.995)
     ('95 %', '99.5 %')
     """
-    return f"{round(100 * float(part), 6):g} %"
+    return f"{round(100 * float(asked), 6):g} %"
 
 
 def fixed(value: float | str) -> str:
@@ -63,12 +64,12 @@ def points(difference: float | str) -> str:
     return f"{100 * float(difference):+z.2f}"
 
 
-def interval(bounds: Mapping[str, Any], show: Callable[[Any], str] = signed) -> str:
+def low_to_high(interval: Mapping[str, Any], show: Callable[[Any], str] = signed) -> str:
     """
-    >>> interval({"low": -0.01, "high": 0.02})
+    >>> low_to_high({"low": -0.01, "high": 0.02})
     '-0.0100 to +0.0200'
     """
-    return f"{show(bounds['low'])} to {show(bounds['high'])}"
+    return f"{show(interval['low'])} to {show(interval['high'])}"
 
 
 def seconds(value: float | str) -> str:
@@ -80,7 +81,7 @@ def seconds(value: float | str) -> str:
 
 
 def setting(value: Any) -> str:
-    """A parameter, or a figure of any kind, as short as it can be told.
+    """A parameter, or a figure of any kind, in as few characters as it takes.
 
     >>> setting(45000), setting(0.0005), setting(1.5e-06), setting(True), setting([512, 64])
     ('45,000', '0.0005', '1.5e-06', 'yes', '512, 64')
@@ -110,13 +111,14 @@ def leaves(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def switched_on(augment: Mapping[str, bool | float]) -> str:
-    """The augmentations that are in use.
+def switched_on(augment: Mapping[str, bool | float], mirrors: bool = True) -> str:
+    """The augmentations that are in use. mirrors: whether a mirror image could be the dataset's; else none is made.
 
-    >>> switched_on({"crop_flip": True, "randaugment": False, "mixup": 0.2})
-    'crop flip, mixup'
+    >>> switched_on({"crop": True, "flip": True, "randaugment": False, "mixup": 0.2}, mirrors=False)
+    'crop, mixup'
     """
-    return ", ".join(name.replace("_", " ") for name, value in augment.items() if value) or "none"
+    used = [name for name, value in augment.items() if value and (mirrors or name != "flip")]
+    return ", ".join(used) or "none"
 
 
 def plain(name: str) -> str:
@@ -128,14 +130,22 @@ def plain(name: str) -> str:
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", name.replace("&", "&amp;").replace("<", "&lt;"))
 
 
-def dataset_title(data: Mapping[str, Any]) -> str:
-    """What the block `data` asks for, in words.
-
-    >>> dataset_title({"dataset": "cifar10"}), dataset_title({"dataset": "folder", "path": "my/flowers/"})
-    ('CIFAR-10', 'flowers')
+def enumerated(names: Sequence[str]) -> str:
     """
-    titles = {"cifar10": "CIFAR-10", "digits": "handwritten digits"}
-    return titles.get(data["dataset"]) or Path(data["path"]).resolve().name
+    >>> enumerated(["fc"]), enumerated(["fc", "layer4", "full"])
+    ('fc', 'fc, layer4 and full')
+    """
+    *rest, last = names
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def ticked(names: Sequence[str]) -> str:
+    """Names of variants in Markdown.
+
+    >>> ticked(["fc", "full"])
+    '`fc` and `full`'
+    """
+    return enumerated([f"`{name}`" for name in names])
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -164,6 +174,51 @@ def article(noun: str) -> str:
     return "an" if noun[0].lower() in "aeio" else "a"
 
 
+def bundled_imagenet(backbone: Mapping[str, Any]) -> bool:
+    """Whether its weights are the bundled ones of ImageNet. backbone: that block of params.yaml."""
+    return (backbone["name"], backbone["weights"]) == (BUNDLED, "imagenet")
+
+
+def origin(backbone: Mapping[str, Any]) -> str:
+    """Where the weights come from, to follow the network's name. backbone: that block of params.yaml.
+
+    >>> origin({"name": "resnet50", "weights": "imagenet"}), origin({"name": "resnet50", "weights": "file"})
+    ('trained on ImageNet and published by torchvision', "with the user's own weights")
+    """
+    match backbone["weights"]:
+        case "none":
+            return "with random weights"
+        case "file":
+            return "with the user's own weights"
+        case "tinyimagenet":
+            return "trained from scratch on Tiny ImageNet by this project and bundled with it"
+        case "imagenet" if bundled_imagenet(backbone):
+            return "trained on ImageNet by Microsoft and bundled with this project"
+        case "imagenet" if backbone["name"] == "efficientnet_lite0":
+            return "trained on ImageNet and published by Google"
+        case "imagenet" if backbone["name"].startswith("timm/"):
+            return "with the weights that timm has for it"
+    return "trained on ImageNet and published by torchvision"
+
+
+def terms(backbone: Mapping[str, Any]) -> str | None:
+    """What to read before any commercial use, None where nothing was learned before. backbone: as in `origin`.
+
+    >>> terms({"name": "resnet18", "weights": "torchvision"})
+    "The backbone learned from ImageNet: read ImageNet's terms before any commercial use."
+    """
+    if backbone["weights"] == "none":
+        return None
+    if backbone["weights"] == "file" or (backbone["weights"] == "imagenet" and backbone["name"].startswith("timm/")):
+        whose = "the user's own" if backbone["weights"] == "file" else "those that timm has"
+        return (
+            f"The backbone's weights are {whose}: read their terms, and those of the images that they were learned "
+            "from, before any commercial use."
+        )
+    images = "Tiny ImageNet, a part of ImageNet" if backbone["weights"] == "tinyimagenet" else "ImageNet"
+    return f"The backbone learned from {images}: read ImageNet's terms before any commercial use."
+
+
 def verdict(passed: bool, images: int) -> str:
     """What a check says that was made on so many images. Few of them may miss what holds: then it says nothing.
 
@@ -187,17 +242,18 @@ def templates(autoescape: bool = False) -> Environment:
     )
     for filter_ in (
         percent,
-        share,
+        level,
         fixed,
         signed,
         points,
-        interval,
+        low_to_high,
         seconds,
         setting,
         leaves,
         plain,
         switched_on,
-        dataset_title,
+        enumerated,
+        ticked,
         backbone_title,
         article,
         verdict,

@@ -2,92 +2,71 @@
 
 import json
 from collections.abc import Callable, Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import vl_convert
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from PIL import Image
 
-from study.evaluation.predictions import Predictions
 from study.evaluation.robustness import means, robustness
-from study.label_errors.figure import label_errors_figure
 from study.pipeline.files import write_text
-from study.pipeline.variants import FINE_TUNED, VARIANTS, Variant
-from study.reporting.figures import corruption_figure
-from study.reporting.formats import TEMPLATES, fixed, percent, points, records, share, signed, templates
-from study.reporting.page_data import Explorer, Gallery, packed_explorer, packed_gallery, packed_predictions, webp
-from study.reporting.plot_tables import MEAN, corruption_table, learning_curves_table
+from study.reporting.figures import COLOURS, COLOURS_ON_DARK, columns, in_256_colours, rendered
+from study.reporting.formats import TEMPLATES, fixed, level, origin, percent, points, records, signed, templates
+from study.reporting.page_data import Study, packed_explorer, packed_gallery, packed_predictions, webp
+from study.reporting.plots import MEAN, corruption_table, learning_curves_table
 from study.reporting.results import Results
-from study.reporting.results_table import LEARNS, Summary, remarks
-from study.reporting.shift_figures import adaptation_figure, interpolation_figure
+from study.reporting.results_table import Summary, learns, learns_from, of_variants, remarks, starts_from
 from study.reporting.summary import shared_seconds, trained_with
-from study.reporting.uncertainty_figures import conformal_figure, ood_figure
 
 VEGA_LITE = "6.4"
 SCRIPTS = ("report", "report_diagrams", "report_charts", "report_calibration", "report_pictures", "report_page")
+DRAWINGS = ("corruption", "adaptation", "interpolation", "conformal", "ood", "label_errors")  # shown as they are
+PHOTOGRAPHS = "label_errors"  # the one that holds some
 
 
-def write_page(
-    path: Path,
-    freeze: Variant,
-    params: Mapping[str, Any],
-    classes: list[str],
-    summary: Summary,
-    results: Results,
-    conformal: Mapping[str, Any],
-    predictions: Mapping[Variant, Predictions],
-    gallery: Gallery,
-    explorer: Explorer,
-    test_images: np.ndarray,
-) -> None:
+def write_page(path: Path, study: Study, figures: Mapping[str, Figure]) -> None:
     """One HTML file with its script, style, pictures and data inside. The same inputs give the same bytes.
 
-    params: the blocks that made the results, all of which the page quotes. summary and conformal: as in
-    metrics/. predictions: of each variant, on the test images; test_images: uint8 (N, H, W, 3).
-    Raises jinja2.UndefinedError or KeyError when a figure that the page quotes is absent.
+    figures: of study.reporting.plots. Raises jinja2.UndefinedError or KeyError when a figure that the page quotes
+    is absent.
     """
+    params, results, freeze, variants = study.params, study.results, study.freeze, study.results.variants
+    summary = study.measured["summary"]
+    blocks = of_variants(params["train"])
+    fine_tuned = [variant for variant in variants if "unfreeze_from" in blocks[variant]]
     by_severity = corruption_table(results.corruption)
-    ranked = sorted(VARIANTS, key=lambda variant: -results.calibration[variant]["after"]["accuracy"])
+    ranked = sorted(variants, key=lambda variant: -results.calibration[variant]["after"]["accuracy"])
     (closest,) = (pair for pair in results.comparison["pairs"] if {pair["first"], pair["second"]} == set(ranked[:2]))
     data = {
         "freeze": freeze,
-        "variants": VARIANTS,
-        "classes": classes,
+        "variants": variants,
+        "heads": [variant for variant in fine_tuned if blocks[variant]["unfreeze_from"] == "fc"],
+        "colours": len(COLOURS),
+        "classes": study.facts.classes,
         "bins": params["calibrate"]["bins"],
         "mean": MEAN,
         "robustness": records(by_severity),
         "curves": _timed_curves(results),
-        "shared_seconds": {variant: shared_seconds(results.training, variant) for variant in VARIANTS},
+        "shared_seconds": {variant: shared_seconds(results.training, variant) for variant in variants},
         "results": _charted_results(summary, results),
         "adversarial": records(results.adversarial[["variant", "attack", "epsilon", "images", "accuracy"]]),
-        "predictions": packed_predictions(predictions, summary),
-        "gallery": packed_gallery(gallery, predictions, summary),
-        "explorer": packed_explorer(explorer, summary),
+        "predictions": packed_predictions(study.predictions, summary),
+        "gallery": packed_gallery(study.gallery, study.predictions, summary),
+        "explorer": packed_explorer(study.explorer, summary),
     }
-    drawings = {
-        "corruption": drawn(corruption_figure(robustness(results.corruption))),
-        "adaptation": drawn(adaptation_figure(results.adaptation)),
-        "interpolation": drawn(interpolation_figure(results.interpolation)),
-        "conformal": drawn(conformal_figure(results.sets, results.answers)),
-        "ood": drawn(ood_figure(results.ood)),
-    }
-    if not results.wrong_labels.empty:
-        wrong = label_errors_figure(test_images, results.wrong_labels, freeze)
-        drawings["label_errors"] = drawn(wrong, lossless=False)
     corrupted = results.corruption[results.corruption["severity"] > 0]
     environment = templates(autoescape=True)
-    measured = {show.__name__: typeset(show) for show in (percent, share, fixed, points, signed)}
+    measured = {show.__name__: typeset(show) for show in (percent, level, fixed, points, signed)}
     environment.filters |= measured | {"words": words}
     environment.globals |= measured
     page = environment.get_template("report.html.j2").render(
         freeze=freeze,
         params=params,
-        classes=classes,
+        dataset=study.facts.title,
+        origin=origin(params["backbone"]),
+        classes=study.facts.classes,
         summary=summary,
         calibration=results.calibration,
         remarks=remarks(results.calibration),
@@ -98,22 +77,26 @@ def write_page(
         attribution=results.attribution,
         groups=dict(zip(corrupted["corruption"], corrupted["group"], strict=True)),
         overview=_overview(by_severity),
-        drawings=drawings,
-        conformal=conformal,
+        drawings={of: drawn(figures[of], lossless=of != PHOTOGRAPHS) for of in DRAWINGS if of in figures},
+        conformal=study.measured["conformal"],
         label_errors=results.label_errors,
-        pictures=len(gallery.rows),
-        explored=len(explorer.labels),
-        corruptions=[corruption for corruption, severity in explorer.conditions if severity == 1],
+        pictures=len(study.gallery.rows),
+        explored=len(study.explorer.labels),
+        corruptions=[corruption for corruption, severity in study.explorer.conditions if severity == 1],
         charts=data["results"],
-        tested=len(predictions[freeze].labels),
+        tested=len(study.predictions[freeze].labels),
         ranked=ranked,
         closest=closest,
-        learns=LEARNS,
-        variants=VARIANTS,
-        fine_tuned=FINE_TUNED,
+        learns={variant: learns(blocks[variant]) for variant in variants},
+        learns_from={variant: learns_from(blocks[variant], params["train"]["common"]["views"]) for variant in variants},
+        starts_from={variant: starts_from(blocks[variant]) for variant in variants},
+        variants=variants,
+        fine_tuned=fine_tuned,
+        from_scratch=[variant for variant in variants if variant not in fine_tuned],
+        columns=columns(len(variants)),
         mean=MEAN,
         libraries=trained_with(results.training),
-        style=_asset("report.css"),
+        style=_series_colours() + _asset("report.css"),
         script=Markup("\n").join(_asset(f"{name}.js") for name in SCRIPTS),
         vega=Markup(vl_convert.javascript_bundle(vl_version=VEGA_LITE)),  # type: ignore[call-arg]  # optional, despite its stub
         data=_json(data),
@@ -140,12 +123,10 @@ def typeset(show: Callable[[float], str]) -> Callable[[float], str]:
 
 def drawn(figure: Figure, lossless: bool = True) -> str:
     """The figure as the data URL of a WebP. lossless: in 256 colours, and not for photographs."""
-    picture = BytesIO()
-    figure.savefig(picture, dpi=120)
-    image = Image.open(picture).convert("RGB")
+    picture = rendered(figure)
     if lossless:
-        image = image.quantize(256, dither=Image.Dither.NONE).convert("RGB")
-    return webp(image, quality=100 if lossless else 75, lossless=lossless)
+        return webp(in_256_colours(picture).convert("RGB"), quality=100, lossless=True)
+    return webp(picture, quality=75)
 
 
 def _charted_results(summary: Summary, results: Results) -> list[dict[str, Any]]:
@@ -155,7 +136,7 @@ def _charted_results(summary: Summary, results: Results) -> list[dict[str, Any]]
     of its band; under corruption, a mean over many conditions, the mean of theirs.
     """
     calibration, shift, corrupted = results.calibration, results.comparison["shift"], robustness(results.corruption)
-    charts: dict[tuple[str, str], Callable[[Variant], dict[str, float]]] = {
+    charts: dict[tuple[str, str], Callable[[str], dict[str, float]]] = {
         ("Accuracy, clean images", "percent"): lambda variant: {
             "value": summary[variant]["accuracy"],
             **_ends(calibration[variant]["intervals"]["accuracy"]),
@@ -182,9 +163,9 @@ def _charted_results(summary: Summary, results: Results) -> list[dict[str, Any]]
         ("Training, seconds", "seconds"): lambda variant: {"value": summary[variant]["train_seconds"]},
     }
     return [
-        {"title": title, "unit": unit, "rows": [{"variant": variant, **row(variant)} for variant in VARIANTS]}
+        {"title": title, "unit": unit, "rows": [{"variant": variant, **row(variant)} for variant in results.variants]}
         for (title, unit), row in charts.items()
-        if "held-out" not in title or "held_out" in shift[VARIANTS[0]]
+        if "held-out" not in title or "held_out" in shift[results.variants[0]]
     ]
 
 
@@ -194,7 +175,7 @@ def _ends(bounds: Mapping[str, float]) -> dict[str, float]:
 
 def _timed_curves(results: Results) -> list[dict[str, Any]]:
     """The learning curves with the seconds of every epoch."""
-    seconds = [second for variant in VARIANTS for second in results.training[variant]["epoch_seconds"]]
+    seconds = [second for variant in results.variants for second in results.training[variant]["epoch_seconds"]]
     return records(learning_curves_table(results.curves).assign(seconds=seconds))
 
 
@@ -211,6 +192,13 @@ def _json(data: Mapping[str, Any]) -> Markup:
     """JSON that cannot end the <script> that it stands in, whatever a class is named."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e"))
+
+
+def _series_colours() -> Markup:
+    """As variables of the style sheet, --series-0 and so on."""
+    pairs = enumerate(zip(COLOURS, COLOURS_ON_DARK, strict=True))
+    lines = [f"  --series-{place}: light-dark({light.lower()}, {dark.lower()});" for place, (light, dark) in pairs]
+    return Markup("\n".join([":root {", *lines, "}\n"]))
 
 
 def _asset(name: str) -> Markup:

@@ -1,11 +1,11 @@
-"""What report.html carries for its script: predictions, pictures and maps, packed small.
+"""What report.html is made of, and what it carries for its script: predictions, pictures and maps, packed small.
 
 Confidences stay 32 bits wide: with fewer, the ECE that the page computes would differ in its last digit from the one
 that the tables give. Probabilities of single pictures are whole numbers of 1/65535.
 """
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from study.data.splits import Facts
 from study.drawing.heatmap_gallery import COLOURS
 from study.evaluation.predictions import Predictions
 from study.evaluation.robustness import counted
 from study.evaluation.temperature import tempered_softmax
 from study.pipeline.files import read_json
-from study.pipeline.variants import VARIANTS, Variant
+from study.reporting.results import Results
 from study.reporting.results_table import Summary
 
 SPRITE_COLUMNS = 30
@@ -47,7 +48,30 @@ class Explorer(NamedTuple):
     conditions: list[tuple[str, int]]
     labels: np.ndarray
     images: np.ndarray
-    logits: dict[Variant, np.ndarray]
+    logits: dict[str, np.ndarray]
+
+
+class Study(NamedTuple):
+    """A whole study.
+
+    params: the blocks of params.yaml that made the results, with `freeze`; facts: of the dataset; measured: what
+    metrics/*.json hold, by the name of the file; predictions: of each variant on the test images; test_images: uint8
+    (N, H, W, 3).
+    """
+
+    params: Mapping[str, Any]
+    facts: Facts
+    results: Results
+    measured: Mapping[str, Mapping[str, Any]]
+    predictions: Mapping[str, Predictions]
+    gallery: Gallery
+    explorer: Explorer
+    test_images: np.ndarray
+
+    @property
+    def freeze(self) -> str:
+        """The published variant."""
+        return str(self.params["freeze"])
 
 
 def load_gallery(root: Path) -> Gallery:
@@ -55,13 +79,13 @@ def load_gallery(root: Path) -> Gallery:
         return Gallery(chosen["index"], bounded(test["images"][chosen["index"]]), chosen["maps"])
 
 
-def load_explorer(root: Path, published: Variant) -> Explorer:
-    """The pictures of `to_explore` under the corruptions that count in the means."""
+def load_explorer(root: Path, variants: Iterable[str], published: str) -> Explorer:
+    """The pictures of `to_explore` under the corruptions that count in the means. published: one of the variants."""
     folder = root / "data/corrupted"  # in the format of study.corruption.corrupted_set
     conditions, labels = pd.DataFrame(read_json(folder / "conditions.json")), np.load(folder / "labels.npy")
     images = np.load(folder / "images.npy", mmap_mode="r")
     logits = {
-        variant: np.load(root / f"results/corruption/{variant}/logits.npy", mmap_mode="r") for variant in VARIANTS
+        variant: np.load(root / f"results/corruption/{variant}/logits.npy", mmap_mode="r") for variant in variants
     }
     rows = to_explore(labels, logits[published][0].argmax(axis=1) == labels)
     kept = [0, *counted(conditions).index]
@@ -84,7 +108,7 @@ def to_explore(labels: np.ndarray, right: np.ndarray) -> list[int]:
     return [int(of_class[right[of_class].argmax()]) for of_class in rows]
 
 
-def packed_predictions(predictions: Mapping[Variant, Predictions], summary: Summary) -> dict[str, Any]:
+def packed_predictions(predictions: Mapping[str, Predictions], summary: Summary) -> dict[str, Any]:
     """Of each test image its label, and per variant the class predicted and the confidence before and after scaling."""
     (labels, *_) = (of_variant.labels for of_variant in predictions.values())
     return {
@@ -100,7 +124,7 @@ def packed_predictions(predictions: Mapping[Variant, Predictions], summary: Summ
     }
 
 
-def packed_gallery(gallery: Gallery, predictions: Mapping[Variant, Predictions], summary: Summary) -> dict[str, Any]:
+def packed_gallery(gallery: Gallery, predictions: Mapping[str, Predictions], summary: Summary) -> dict[str, Any]:
     peaks = np.maximum(gallery.maps.max(axis=(1, 2), keepdims=True).astype(np.float64), np.finfo(np.float64).tiny)
     colours = matplotlib.colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
     return {

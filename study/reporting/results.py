@@ -1,6 +1,6 @@
 """What the other stages measured, gathered over the variants from results/."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -8,7 +8,6 @@ import pandas as pd
 
 from study.pipeline.files import read_json, read_table
 from study.pipeline.params import Refusal
-from study.pipeline.variants import VARIANTS
 
 T = TypeVar("T")
 
@@ -17,7 +16,9 @@ class Results(NamedTuple):
     """What was measured of every variant has a key or a column `variant` for each. Formats: the stages that write."""
 
     calibration: dict[str, dict[str, Any]]
-    training: dict[str, dict[str, Any]]  # and `features`: the seconds of the pass that the fine-tuned variants share
+    training: dict[
+        str, dict[str, Any]
+    ]  # and `features`: the seconds of the pass that those with `cached_features` share
     comparison: dict[str, Any]  # of each pair of variants, on the same test images
     conformal: dict[str, dict[str, Any]]
     label_errors: dict[str, Any]
@@ -37,16 +38,23 @@ class Results(NamedTuple):
     curves: pd.DataFrame  # a row per variant, phase and epoch
     shown: pd.DataFrame  # a row per picture in the galleries of the published variant
 
+    @property
+    def variants(self) -> tuple[str, ...]:
+        return tuple(self.calibration)
 
-def load_results(root: Path) -> Results:
-    """Raises Refusal, naming the first file that is missing and the stage that makes it."""
-    results = root / "results"
+
+def load_results(root: Path, variants: Iterable[str]) -> Results:
+    """What was measured of these variants, in this order.
+
+    Raises Refusal, naming the first file that is missing and the stage that makes it.
+    """
+    results, variants = root / "results", tuple(variants)
 
     def figures(folder: str, name: str, stage: str) -> dict[str, Any]:
-        return {of: _read(read_json, results / folder / of / name, stage.format(of)) for of in VARIANTS}
+        return {of: _read(read_json, results / folder / of / name, stage.format(of)) for of in variants}
 
     def table(folder: str, name: str, stage: str) -> pd.DataFrame:
-        parts = {of: _read(read_table, results / folder / of / name, stage.format(of)) for of in VARIANTS}
+        parts = {of: _read(read_table, results / folder / of / name, stage.format(of)) for of in variants}
         parts = {of: part.drop(columns="variant", errors="ignore") for of, part in parts.items()}
         return pd.concat(parts, names=["variant"]).reset_index("variant").reset_index(drop=True)
 

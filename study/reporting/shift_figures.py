@@ -1,6 +1,5 @@
 """The pictures of what helps under corruption: adapted batch-norm statistics, and networks between `fc` and `full`."""
 
-from itertools import cycle
 from typing import Any
 
 import pandas as pd
@@ -8,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from study.evaluation.robustness import counted
-from study.reporting.figures import COLOURS, GREY, MARKERS, TEXT, frame
+from study.reporting.figures import GREY, TEXT, columns, frame, styles
 
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white"}
 SERIES = {"accuracy": "clean", "corrupted_accuracy": "corrupted", "held_out_accuracy": "held-out corruptions"}
@@ -22,7 +21,7 @@ def adaptation_figure(adaptation: pd.DataFrame) -> Figure:
     conditions that count.
     """
     variants = list(adaptation["variant"].unique())
-    styles = dict(zip(variants, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False))
+    looks = styles(variants)
     conditions, largest = counted(adaptation), adaptation["batch_size"].max()
     figure = Figure(figsize=(9.3, 5.4), layout="constrained")
     whole = figure.add_gridspec(2, 2, width_ratios=(1, 1.1))
@@ -30,7 +29,7 @@ def adaptation_figure(adaptation: pd.DataFrame) -> Figure:
 
     means = conditions.groupby(["variant", "batch_size"])["accuracy"].mean()
     for place, variant in enumerate(variants):
-        colour, _ = styles[variant]
+        colour = looks[variant]["color"]
         before, after = means[variant, 0], means[variant, largest]
         by_variant.plot([before, after], [place, place], color=colour, linewidth=1)
         by_variant.plot(before, place, color=colour, marker="o", markersize=7, **HOLLOW)
@@ -41,14 +40,13 @@ def adaptation_figure(adaptation: pd.DataFrame) -> Figure:
     by_variant.set_title("accuracy under corruption", fontsize=11)
     ends = [Line2D([], [], color=GREY, marker="o", linestyle="none", label="learned statistics", **HOLLOW)]
     ends += [Line2D([], [], color=GREY, marker="o", linestyle="none", label=f"adapted, {largest} images at a time")]
-    by_variant.legend(handles=ends, fontsize=8, frameon=False)
 
     severe = conditions[conditions["severity"] == conditions["severity"].max()]
     means = severe.groupby(["variant", "batch_size"])["accuracy"].mean()
-    for variant, (colour, marker) in styles.items():
+    for variant, style in looks.items():
         sizes = means[variant].drop(0)
-        by_size.plot(sizes.index, sizes, color=colour, marker=marker, markersize=5, label=variant)
-        by_size.axhline(means[variant, 0], color=colour, linestyle=":", linewidth=1.2)
+        by_size.plot(sizes.index, sizes, markersize=5, label=variant, **style)
+        by_size.axhline(means[variant, 0], color=style["color"], linestyle=":", linewidth=1.2)
     by_size.set_xscale("log")
     by_size.set_xticks(sizes.index, [f"{size:,}" for size in sizes.index])
     by_size.set_xticks([], minor=True)
@@ -59,13 +57,14 @@ def adaptation_figure(adaptation: pd.DataFrame) -> Figure:
     table = corrupted.pivot_table("accuracy", ["variant", "corruption"], "batch_size")
     change = (table[largest] - table[0]).unstack("variant").mul(100)
     change = change.loc[change.mean(axis=1).sort_values().index]
-    for variant, (colour, marker) in styles.items():
-        places = range(len(change))
-        by_corruption.plot(change[variant], places, color=colour, marker=marker, linestyle="none", label=variant)
+    for variant, style in looks.items():
+        by_corruption.plot(change[variant], range(len(change)), linestyle="none", label=variant, **style)
     by_corruption.axvline(0, color=GREY, linewidth=1)
     by_corruption.set_yticks(range(len(change)), [name.replace("_", " ") for name in change.index], fontsize=8)
     by_corruption.set_title("change by adaptation, points of accuracy", fontsize=11)
-    by_corruption.legend(fontsize=8, frameon=False)
+    marks, _ = by_corruption.get_legend_handles_labels()
+    handles = [*marks, *ends]
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns(len(handles), 6), frameon=False, **TEXT)
     for axes in (by_variant, by_size, by_corruption):
         frame(axes)
     return figure
@@ -80,9 +79,8 @@ def interpolation_figure(interpolation: pd.DataFrame) -> Figure:
     left, right = figure.subplots(1, 2)
     for axes, series in ((left, SERIES), (right, NAMED)):
         shown = {column: name for column, name in series.items() if column in interpolation}
-        for (column, name), colour, marker in zip(shown.items(), cycle(COLOURS), cycle(MARKERS), strict=False):
-            style = {"color": colour, "marker": marker, "markersize": 5}
-            axes.plot(interpolation["share"], interpolation[column], label=name, **style)
+        for column, style in styles(shown).items():
+            axes.plot(interpolation["share"], interpolation[column], label=shown[column], markersize=5, **style)
         axes.set_xticks(interpolation["share"], [_place(share) for share in interpolation["share"]])
         axes.set_xlabel("weight of full", **TEXT)
         axes.legend(fontsize=8, frameon=False)

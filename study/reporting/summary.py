@@ -5,17 +5,20 @@ from typing import Any
 
 import pandas as pd
 
+from study.data.splits import Facts
 from study.evaluation.per_class import unequal
 from study.evaluation.robustness import adapted_changes, counted, held_out, means, robustness
-from study.pipeline.variants import FINE_TUNED, Variant
 from study.reporting.results import Results
 
 
-def measurements(results: Results, freeze: Variant) -> dict[str, dict[str, Any]]:
-    """The content of each metrics/*.json, by the name of the file without its ending."""
-    summary = summarise(results.calibration, results.corruption, results.training)
+def measurements(results: Results, freeze: str, facts: Facts) -> dict[str, dict[str, Any]]:
+    """The content of each metrics/*.json, by the name of the file without its ending.
+
+    freeze: the published variant; facts: of the dataset.
+    """
+    summary = headlines(results.calibration, results.corruption, results.training)
     for variant, shift in results.comparison["shift"].items():
-        summary[variant] |= under_shift(shift)
+        summary[variant] |= shift_headlines(shift)
     conformal = {
         variant: figures | under_corruption(variant, results.sets, results.answers)
         for variant, figures in results.conformal.items()
@@ -39,6 +42,7 @@ def measurements(results: Results, freeze: Variant) -> dict[str, dict[str, Any]]
         "attribution": results.attribution,
         "training": results.training,
         "export": results.export,
+        "dataset": facts._asdict(),
     }
 
 
@@ -56,7 +60,7 @@ def measured_tables(results: Results) -> dict[str, pd.DataFrame]:
     }
 
 
-def summarise(
+def headlines(
     calibration: Mapping[str, Mapping[str, Any]],
     corruption: pd.DataFrame,
     training: Mapping[str, Mapping[str, Any]],
@@ -92,7 +96,7 @@ def summarise(
     }
 
 
-def under_shift(shift: Mapping[str, Any]) -> dict[str, float]:
+def shift_headlines(shift: Mapping[str, Any]) -> dict[str, float]:
     """The held-out corruptions' means, where there are any, and what adapted batch-norm statistics change."""
     held_out = {f"held_out_{name}": figure["mean"] for name, figure in shift.get("held_out", {}).items()}
     return held_out | {f"adapted_{name}_change": of["difference"] for name, of in shift["adapted"]["change"].items()}
@@ -153,8 +157,8 @@ def mean_auroc(ood: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def shared_seconds(training: Mapping[str, Mapping[str, Any]], variant: str) -> float:
-    """Seconds of the pass through the frozen backbone, which the fine-tuned variants share; 0 for the others."""
-    return float(training["features"]["seconds"]) if variant in FINE_TUNED else 0.0
+    """Seconds of the pass through the frozen backbone, 0 where the variant's training took none of its features."""
+    return float(training["features"]["seconds"]) if training[variant]["cached_features"] else 0.0
 
 
 def trained_with(training: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -1,15 +1,12 @@
 """The pictures of what goes beyond confidence: prediction sets, withheld answers, and images of none of the classes."""
 
-from itertools import cycle
-from typing import Any
-
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from study.evaluation.robustness import counted
-from study.reporting.figures import COLOURS, GREY, MARKERS, TEXT, frame
-from study.reporting.formats import share
+from study.reporting.figures import GREY, TEXT, columns, frame, styles
+from study.reporting.formats import level
 
 SCORES = {  # of study.ood, as the figure names them
     "maximum_probability": "probability",
@@ -31,16 +28,16 @@ def conformal_figure(sets: pd.DataFrame, answers: pd.DataFrame) -> Figure:
     covered, allowed = sets["target"].iloc[0], answers["target"].iloc[0]
     figure = Figure(figsize=(9.3, 3.9), layout="constrained")
     panels = figure.subplots(1, 3)
-    drawn = (
-        (sets, "coverage", f"share of sets for {share(covered)}\nthat hold the right class", covered),
+    contents = (
+        (sets, "coverage", f"share of sets for {level(covered)}\nthat hold the right class", covered),
         (sets, "size", "classes in such a set\n", None),
-        (answers, "wrong", f"errors among the answers,\nwhere {share(allowed)} are allowed", allowed),
+        (answers, "wrong", f"errors among the answers,\nwhere {level(allowed)} are allowed", allowed),
     )
-    for axes, (table, column, title, promised) in zip(panels, drawn, strict=True):
-        styles = zip(table.groupby("variant", sort=False), cycle(COLOURS), cycle(MARKERS), strict=False)
-        for (variant, rows), colour, marker in styles:
+    for axes, (table, column, title, promised) in zip(panels, contents, strict=True):
+        for variant, style in styles(table["variant"].unique()).items():
+            rows = table[table["variant"] == variant]
             means = pd.concat([rows[rows["severity"] == 0], counted(rows)]).groupby("severity")[column].mean()
-            axes.plot(means.index, means, color=colour, marker=marker, markersize=5, label=variant)
+            axes.plot(means.index, means, markersize=5, label=variant, **style)
         if promised is not None:
             axes.axhline(promised, color=GREY, linestyle="--", linewidth=1.2)
         axes.set_title(title, fontsize=10)
@@ -49,7 +46,8 @@ def conformal_figure(sets: pd.DataFrame, answers: pd.DataFrame) -> Figure:
         frame(axes)
     lines, _ = panels[0].get_legend_handles_labels()
     promise = Line2D([], [], color=GREY, linestyle="--", linewidth=1.2, label="promised for images like the training's")
-    figure.legend(handles=[*lines, promise], loc="outside lower center", ncols=5, frameon=False, **TEXT)
+    handles = [*lines, promise]
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns(len(handles), 5), frameon=False, **TEXT)
     return figure
 
 
@@ -60,14 +58,15 @@ def ood_figure(scores: pd.DataFrame) -> Figure:
     """
     sets, variants = list(scores["set"].unique()), list(scores["variant"].unique())
     names = [score for score in SCORES if score in set(scores["score"])]
+    apart = min(0.15, 0.75 / len(variants))  # of the distance between two scores
     figure = Figure(figsize=(9.3, 1.6 + 2.1 * -(-len(sets) // 2)), layout="constrained")
     panels = figure.subplots(-(-len(sets) // 2), 2, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, of in zip(panels, sets, strict=False):
         rows = scores[scores["set"] == of].set_index(["variant", "score"])["auroc"]
-        for place, (variant, colour, marker) in enumerate(zip(variants, cycle(COLOURS), cycle(MARKERS), strict=False)):
-            heights = [line + 0.15 * (place - (len(variants) - 1) / 2) for line in range(len(names))]
-            style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 5, "linestyle": "none"}
-            axes.plot([rows[variant, name] for name in names], heights, label=variant, **style)
+        for place, (variant, style) in enumerate(styles(variants).items()):
+            heights = [line + apart * (place - (len(variants) - 1) / 2) for line in range(len(names))]
+            reached = [rows[variant, name] for name in names]
+            axes.plot(reached, heights, markersize=5, linestyle="none", label=variant, **style)
         axes.axvline(0.5, color=GREY, linestyle=":", linewidth=1.2)
         axes.set_yticks(range(len(names)), [SCORES[name] for name in names])
         axes.set_title(of.replace("_", " "), fontsize=10, parse_math=False)
@@ -77,6 +76,7 @@ def ood_figure(scores: pd.DataFrame) -> Figure:
         axes.set_axis_off()
     for axes in panels[max(0, len(sets) - 2) : len(sets)]:
         axes.set_xlabel("AUROC (0.5: chance)", **TEXT)
+        axes.tick_params(labelbottom=True)
     marks, _ = panels[0].get_legend_handles_labels()
-    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False, **TEXT)
+    figure.legend(handles=marks, loc="outside lower center", ncols=columns(len(marks), 8), frameon=False, **TEXT)
     return figure

@@ -5,8 +5,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from study.data.splits import Raw
-from study.sources.stratified_draw import POOLS
+from study.data.splits import Facts, Raw
+from study.sources.published import Published
+
+FACTS = Facts("handwritten digits", [str(digit) for digit in range(10)], mirrors=False)
+SIDE, TRAIN, TEST = 32, 1_437, 360  # pixels, images, images
 
 
 def load() -> Raw:
@@ -14,13 +17,14 @@ def load() -> Raw:
     bunch = load_digits()
     images = np.stack([_enlarge(image) for image in bunch.images])
     train_images, test_images, train_labels, test_labels = train_test_split(
-        images, bunch.target.astype(np.int64), test_size=POOLS["digits"][1], stratify=bunch.target, random_state=0
+        images, bunch.target.astype(np.int64), test_size=TEST, stratify=bunch.target, random_state=0
     )
-    return Raw.without_val(
-        (train_images, train_labels), (test_images, test_labels), [str(name) for name in bunch.target_names]
-    )
+    return Raw.without_val((train_images, train_labels), (test_images, test_labels), FACTS)
 
 
 def _enlarge(image: np.ndarray) -> np.ndarray:
     grey = np.round(image * (255 / 16)).astype(np.uint8)
-    return np.asarray(Image.fromarray(grey).resize((32, 32), Image.Resampling.BILINEAR).convert("RGB"))
+    return np.asarray(Image.fromarray(grey).resize((SIDE, SIDE), Image.Resampling.BILINEAR).convert("RGB"))
+
+
+DATASET = Published(lambda _root: load(), FACTS, SIDE, TRAIN, TEST)

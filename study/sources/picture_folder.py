@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeVar, cast, get_args
 import numpy as np
 from tqdm import tqdm
 
-from study.data.splits import Raw, SplitName
+from study.data.splits import Facts, Raw
 from study.pipeline.params import Refusal
 from study.sources.image_files import (
     FORMATS,
@@ -37,7 +37,7 @@ from study.sources.image_files import (
     reason,
     silence,
 )
-from study.sources.stratified_draw import Data, places
+from study.sources.stratified_draw import Data, Drawn, places
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class Listing(NamedTuple):
 
 
 class Picture(NamedTuple):
-    split: SplitName
+    split: Drawn
     label: int
     file: Path
 
@@ -107,13 +107,13 @@ def list_pictures(folder: Path) -> Listing:
     return Listing(classes, *_mixed(pictures, "train"), *_mixed(pictures, "val"), *_mixed(pictures, "test"), notes)
 
 
-def read_pictures(listing: Listing, side: int) -> Raw:
+def read_pictures(listing: Listing, side: int, title: str) -> Raw:
     """Read every picture as inference does, as squares of `side` pixels. Raises Refusal as `read_images` does."""
     images = read_images([*listing.train_files, *listing.val_files, *listing.test_files], side)
     trained = len(listing.train_files)
     train, val, test = np.split(images, [trained, trained + len(listing.val_files)])
     labels = listing.train_labels, listing.val_labels, listing.test_labels
-    return Raw(train, labels[0], val, labels[1], test, labels[2], listing.classes)
+    return Raw(train, labels[0], val, labels[1], test, labels[2], Facts(title, listing.classes, mirrors=True))
 
 
 def read_images(files: Sequence[Path], side: int) -> np.ndarray:
@@ -187,13 +187,13 @@ def require_enough(data: Data, listing: Listing, wanted: Mapping[str, int]) -> N
         raise Refusal(f"{fault}; {_inventory(data.path, listing)}; {way_out}")
 
 
-def _split(name: str) -> SplitName | None:
+def _split(name: str) -> Drawn | None:
     """The split that a folder's name stands for."""
     match = SPLIT_FOLDER.fullmatch(name.casefold())
-    return cast(SplitName, match.lastgroup) if match else None
+    return cast(Drawn, match.lastgroup) if match else None
 
 
-def _split_folders(folder: Path) -> dict[SplitName, str]:
+def _split_folders(folder: Path) -> dict[Drawn, str]:
     """The name of each split's folder; "" is `folder` itself, where its folders are classes."""
     names = _folders(folder)
     by_split = defaultdict(list)
@@ -208,7 +208,7 @@ def _split_folders(folder: Path) -> dict[SplitName, str]:
     for split, alike in by_split.items():
         if len(alike) > 1:
             raise _refusal(folder, f"it has {_named(alike)}, each of them {split}/ by its name: keep one")
-    splits: dict[SplitName, str] = {split: by_split[split][0] for split in get_args(SplitName) if split in by_split}
+    splits: dict[Drawn, str] = {split: by_split[split][0] for split in get_args(Drawn) if split in by_split}
     if extra:
         raise _refusal(
             folder, f"beside {_named([*splits.values()])} it has {_named(extra)}: move its classes into "
@@ -294,7 +294,7 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
 
 
 def _common_classes(
-    folder: Path, names: Mapping[SplitName, str], files: Mapping[SplitName, Mapping[str, list[Path]]]
+    folder: Path, names: Mapping[Drawn, str], files: Mapping[Drawn, Mapping[str, list[Path]]]
 ) -> list[str]:
     """The classes of every split. Raises Refusal where two can be taken for one, or a split lacks one."""
     by_look: dict[str, str] = {}
@@ -316,9 +316,7 @@ def _common_classes(
     return list(train)
 
 
-def _left_out(
-    folder: Path, names: Mapping[SplitName, str], files: Mapping[SplitName, Mapping[str, list[Path]]]
-) -> list[str]:
+def _left_out(folder: Path, names: Mapping[Drawn, str], files: Mapping[Drawn, Mapping[str, list[Path]]]) -> list[str]:
     """A line that counts the files that are no pictures by their suffix, and one for pictures of no class."""
     notes = []
     others = Counter(
@@ -395,7 +393,7 @@ def _groups(pairs: Iterable[tuple[Hashable, T]]) -> list[list[T]]:
     return [values for values in by_key.values() if len(values) > 1]
 
 
-def _mixed(pictures: list[Picture], split: SplitName) -> tuple[list[Path], np.ndarray]:
+def _mixed(pictures: list[Picture], split: Drawn) -> tuple[list[Path], np.ndarray]:
     """The split's files, shuffled in an order that depends only on their names, and their labels."""
     own = [picture for picture in pictures if picture.split == split]
     order = np.random.default_rng(0).permutation(len(own))

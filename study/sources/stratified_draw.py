@@ -10,15 +10,15 @@ from sklearn.utils import resample
 
 from study.data.splits import Raw, Split, SplitName
 from study.pipeline.params import Block, Refusal, Seed
+from study.sources.datasets import PUBLISHED, Dataset
+from study.sources.published import Published
 
-Dataset = Literal["cifar10", "digits", "folder"]
 # At least one image per class, and there are two classes or more.
 Count = Annotated[int, Field(ge=2, le=10_000_000)]
 FolderPath = Annotated[str, Field(min_length=1, max_length=4096)]
 Side = Annotated[int, Field(ge=16, le=256)]  # pixels
 
-POOLS = {"cifar10": (50_000, 10_000), "digits": (1_437, 360)}  # images available to train and to test on
-CLASSES = 10  # of each dataset in POOLS
+Drawn = Literal["train", "val", "test"]  # val is drawn as one, then halved
 
 
 class Data(Block):
@@ -38,31 +38,38 @@ class Data(Block):
     @field_validator("train", "val", "test")
     @classmethod
     def _one_of_each_class(cls, count: int, info: ValidationInfo) -> int:
-        if info.data.get("dataset") in POOLS and count < CLASSES:
+        if (published := _published(info)) and count < len(published.facts.classes):
             raise PydanticCustomError(
-                "too_few_images", f"{info.data['dataset']} has {CLASSES} classes, and each needs an image"
+                "too_few_images",
+                f"{info.data['dataset']} has {len(published.facts.classes)} classes, and each needs an image",
             )
         return count
 
     @field_validator("val")
     @classmethod
     def _enough_to_train(cls, val: int, info: ValidationInfo) -> int:
-        if info.data.get("dataset") in POOLS and "train" in info.data:
-            asked, (available, _) = info.data["train"] + val, POOLS[info.data["dataset"]]
-            if asked > available:
+        if (published := _published(info)) and "train" in info.data:
+            asked = info.data["train"] + val
+            if asked > published.train:
                 raise _too_many(
-                    f"data.train + data.val = {asked}: {info.data['dataset']} has {available} training images"
+                    f"data.train + data.val = {asked}: {info.data['dataset']} has {published.train} training images"
                 )
         return val
 
     @field_validator("test")
     @classmethod
     def _enough_to_test(cls, test: int, info: ValidationInfo) -> int:
-        if info.data.get("dataset") in POOLS:
-            _, available = POOLS[info.data["dataset"]]
-            if test > available:
-                raise _too_many(f"{info.data['dataset']} has {available} test images")
+        if (published := _published(info)) and test > published.test:
+            raise _too_many(f"{info.data['dataset']} has {published.test} test images")
         return test
+
+    def picture_side(self) -> int:
+        """Pixels a side of the pictures as they are kept."""
+        return self.side if self.dataset == "folder" else PUBLISHED[self.dataset].side
+
+
+def _published(info: ValidationInfo) -> Published | None:
+    return PUBLISHED.get(info.data.get("dataset"))  # type: ignore[arg-type]  # any value may be asked for
 
 
 def _too_many(message: str) -> PydanticCustomError:
@@ -70,25 +77,26 @@ def _too_many(message: str) -> PydanticCustomError:
 
 
 def draw(raw: Raw, data: Data) -> dict[SplitName, Split]:
-    """Draw disjoint `train`, `val` and `test`, each from its own images, by `data.seed`.
+    """Draw disjoint `train`, `val` and `test`, each from its own images, by `data.seed`; val in its two halves.
 
     A split without images of its own is drawn from the training images, `test` before `val`. Indices ascend, so a test
     split of all test images keeps the published order. Raises Refusal as `places` does.
     """
-    indices = places(raw.train_labels, raw.val_labels, raw.test_labels, raw.classes, data)
+    indices = places(raw.train_labels, raw.val_labels, raw.test_labels, raw.facts.classes, data)
     train = raw.train_images, raw.train_labels
     val = (raw.val_images, raw.val_labels) if len(raw.val_labels) else train
     test = (raw.test_images, raw.test_labels) if len(raw.test_labels) else train
     return {
         "train": _take(*train, indices["train"]),
-        "val": _take(*val, indices["val"]),
+        "selection": _take(*val, indices["val"][0::2]),
+        "calibration": _take(*val, indices["val"][1::2]),
         "test": _take(*test, indices["test"]),
     }
 
 
 def places(
     train_labels: np.ndarray, val_labels: np.ndarray, test_labels: np.ndarray, classes: list[str], data: Data
-) -> dict[SplitName, np.ndarray]:
+) -> dict[Drawn, np.ndarray]:
     """The indices of each split, ascending, int64. Labels: int64 (N,); a split without any is drawn from train.
 
     Raises Refusal when there are too few images, or too few of a class to put one in each split.
@@ -133,7 +141,7 @@ def _some(labels: np.ndarray, count: int, data: Data) -> np.ndarray:
 
 
 def _require_enough(train: int, val: int, test: int, classes: int, data: Data) -> None:
-    for split in get_args(SplitName):
+    for split in get_args(Drawn):
         count = getattr(data, split)
         if count < classes:
             raise Refusal(f"params.yaml: data.{split} = {count}: there are {classes} classes, and each needs an image")

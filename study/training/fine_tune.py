@@ -1,44 +1,32 @@
-"""Fine-tuning at a depth: the head alone, the last block and the head, or everything.
+"""Fine-tuning: the head, and the stages of the backbone from a chosen one on.
 
-The deeper ones start from a head that was trained on the frozen backbone: Kumar et al. 2022, "Fine-Tuning can Distort
-Pretrained Features and Underperform Out-of-Distribution".
+Unless told otherwise it starts from a head that was trained on the frozen backbone: Kumar et al. 2022, "Fine-Tuning can
+Distort Pretrained Features and Underperform Out-of-Distribution".
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from study.data.splits import Examples, class_names, halves, load_split
-from study.features.augment import Augment
-from study.features.frozen_features import Views, load_features
-from study.networks.classifier import Depth, Head, ImageSize, pretrained, trainable
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from study.data.splits import load_facts, load_split, split_path
+from study.features.augment import Augment, BatchAugment
+from study.features.frozen_features import Views, features_path, load_features
+from study.networks.classifier import Head, ImageSize, Learns, backbone_path, pretrained
 from study.networks.device import make_deterministic
+from study.networks.stages import UnfreezeFrom
 from study.pipeline.params import Block, Seed, parse
 from study.training.checkpoints import Checkpoints
-from study.training.loop import BatchSize, Judge, fit, loss_and_accuracy, over_images, over_views
+from study.training.loop import BatchSize, Judge, Training, fit, loss_and_accuracy, over_images, over_views
 from study.training.outputs import save_training
-from study.training.processes import from_leader, leads
-from study.training.recipe import ImagePhase, Phase, Recipe
-
-STEP = 32  # pixels; the stride of a ResNet's last map
-
-
-def resolutions(first: int | None, last: int, epochs: int) -> list[int]:
-    """Pixels per side for each epoch: multiples of 32 along a straight line from `first`, and at the end `last`.
-
-    Early epochs at a low resolution cost little: Howard 2018, "Training Imagenet in 3 hours for $25".
-
-    >>> resolutions(64, 128, 10)
-    [64, 64, 64, 96, 96, 96, 96, 128, 128, 128]
-    """
-    if first is None:
-        return [last] * epochs
-    line = (first + (last - first) * epoch / max(1, epochs - 1) for epoch in range(epochs - 1))
-    return [*(min(last, STEP * round(size / STEP)) for size in line), last]
+from study.training.processes import from_leader, in_processes, leads
+from study.training.recipe import ImagePhase, LayerDecay, Phase, Recipe, resolutions
 
 
 class Common(Block):
-    """`train.common`: what the three depths share."""
+    """`train.common`: what all fine-tuned variants share."""
 
     image_size: ImageSize
     views: Views
@@ -49,14 +37,35 @@ class Common(Block):
     probe: Phase  # the head alone, on the frozen backbone
 
 
+class FineTuning(ImagePhase):
+    """A variant that starts from the backbone, such as `train.full`."""
+
+    unfreeze_from: UnfreezeFrom
+    start: Literal["probe", "random"]  # of the head: trained by `train.common.probe` first, or as drawn
+    learns: Learns  # of the stages that are unfrozen
+    layer_decay: LayerDecay
+    augment: BatchAugment | None  # None: the head learns from the cached views
+
+    @model_validator(mode="after")
+    def _views_are_for_the_head(self) -> "FineTuning":
+        if self.augment is None and self.unfreeze_from != "fc":
+            raise PydanticCustomError(
+                "augment",
+                "augment must be set where unfreeze_from is {first}: cached views suit fc, the head, alone",
+                {"first": self.unfreeze_from},
+            )
+        return self
+
+
 class Settings(Block):
-    """What the depths share in training, besides their own phases."""
+    """What a fine-tuning needs besides its own block."""
 
     head: Head
     image_size: ImageSize
     batch_size: BatchSize
     seed: Seed
     recipe: Recipe
+    probe: Phase
 
 
 def common_settings(params: Mapping[str, Any]) -> Settings:
@@ -66,52 +75,47 @@ def common_settings(params: Mapping[str, Any]) -> Settings:
         batch_size=parse(params, "train.common.batch_size", BatchSize),
         seed=parse(params, "train.common.seed", Seed),
         recipe=parse(params, "train.common.recipe", Recipe),
+        probe=parse(params, "train.common.probe", Phase),
     )
+
+
+def train_variant(params: Mapping[str, Any], root: Path, variant: str) -> None:
+    """Train what `train.{variant}` says, in as many processes."""
+    phase = parse(params, f"train.{variant}", FineTuning)
+    in_processes(phase.processes, lambda: fine_tune(variant, common_settings(params), phase, root))
 
 
 def fine_tune(
-    depth: Depth,
-    settings: Settings,
-    probe: Phase | None,
-    phase: Phase,
-    root: Path,
-    judge: Judge = loss_and_accuracy,
+    variant: str, settings: Settings, phase: FineTuning, root: Path, judge: Judge = loss_and_accuracy
 ) -> None:
-    """Train at `depth` from data/backbone, data/features and data/subset; write the model, its curve and its cost.
+    """Train from data/backbone, data/features and data/subset; write the model, its curve and its cost.
 
-    probe: the first phase, which trains the head alone; None if the depth is "fc". phase: an ImagePhase if the depth is
-    "full". judge: measures an epoch's loss and accuracy.
+    judge: measures an epoch's loss and accuracy.
     """
     make_deterministic(settings.seed)
-    backbone, features, subset = (
-        root / "data/backbone/weights.safetensors",
-        root / "data/features",
-        root / "data/subset",
-    )
-    model = pretrained(backbone, settings.head, class_names(root), settings.image_size)
-    inputs = [backbone, *(features / f"pooled_{split}.npy" for split in ("train", "val"))]
-    inputs += [subset / f"{split}.npz" for split in ("train", "val")]
-    blocks = [settings, *([probe] if probe else []), phase]
-    checkpoints = from_leader(lambda: Checkpoints(root, depth, blocks, inputs))
+    facts = load_facts(root)
+    model = pretrained(root, settings.head, facts.classes, settings.image_size)
+    inputs = [backbone_path(root)]
+    inputs += [path(root, split) for path in (features_path, split_path) for split in ("train", "selection")]
+    checkpoints = from_leader(lambda: Checkpoints(root, variant, [settings, phase], inputs))
+    training = Training(settings.recipe, settings.seed, checkpoints, judge)
 
     curve = []
-    if probe:
-        train, val = load_features(root, "pooled")
-        batches, (selection, _) = over_views(train, settings.batch_size), halves(val)
-        part = trainable(model, "fc")
-        curve += fit(part, batches, selection, settings.recipe, probe, settings.seed, "head", checkpoints, judge)
-    if isinstance(phase, ImagePhase):
-        train, val = (Examples(*load_split(root, split)) for split in ("train", "val"))
-        batches = over_images(train, settings.batch_size, phase.augment, bool(phase.consistency))
-    else:
-        train, val = load_features(root, "pooled" if depth == "fc" else "trunk")
+    if phase.start == "probe" or phase.augment is None:
+        train, selection = load_features(root)
         batches = over_views(train, settings.batch_size)
-    selection, _ = halves(val)
-    part, name = trainable(model, depth), "head" if depth == "fc" else depth
-    sizes = None
-    if isinstance(phase, ImagePhase):
+        model.unfreeze_from("fc")
+        if phase.start == "probe":
+            curve += fit(model.head, batches, selection, settings.probe, "head", training)
+        if phase.augment is None:
+            curve += fit(model.head, batches, selection, phase, variant, training)
+    if phase.augment is not None:
+        train, selection = (load_split(root, split).examples for split in ("train", "selection"))
+        model.unfreeze_from(phase.unfreeze_from, phase.learns)
+        batches = over_images(train, settings.batch_size, phase.augment.of(facts), bool(phase.consistency))
         sizes = resolutions(phase.first_image_size, settings.image_size, phase.epochs)
-    curve += fit(part, batches, selection, settings.recipe, phase, settings.seed, name, checkpoints, judge, sizes)
+        curve += fit(model, batches, selection, phase, variant, training, phase.layer_decay, sizes)
     if leads():
-        save_training(root, depth, model, part, curve)
+        uses_features = phase.start == "probe" or phase.augment is None
+        save_training(root, variant, model, curve, uses_features)
         checkpoints.remove()

@@ -2,24 +2,26 @@
 
 from pathlib import Path
 
-from study.data.splits import Examples, class_names, halves, load_split
-from study.networks.classifier import LEAST_IMAGE_SIZE, Head, ImageSize, trainable
+from study.data.splits import load_facts, load_split, split_path
+from study.features.augment import BatchAugment
+from study.networks.classifier import LEAST_IMAGE_SIZE, Classifier, Head, ImageSize
 from study.networks.device import make_deterministic
-from study.networks.light_classifier import LIGHT_RESNET, LightClassifier
+from study.networks.loading import light_backbone, whiten
 from study.pipeline.params import Seed
 from study.training.checkpoints import Checkpoints
-from study.training.fine_tune import resolutions
-from study.training.loop import BatchSize, fit, over_images
+from study.training.loop import BatchSize, Training, fit, over_images
 from study.training.outputs import save_training
 from study.training.processes import from_leader, leads
-from study.training.recipe import ImagePhase, Recipe
+from study.training.recipe import ImagePhase, Recipe, resolutions
 
+SCRATCH = "scratch"  # the variant
 WHITENED = 5000  # images to fit the first layer to
 
 
-class ScratchPhase(ImagePhase):
-    """`train.scratch`: it shares only `train.common.recipe` with the three depths."""
+class FromScratch(ImagePhase):
+    """`train.scratch`: it shares only `train.common.recipe` with the others."""
 
+    augment: BatchAugment
     image_size: ImageSize | None  # None is the side of the pictures
     batch_size: BatchSize
     seed: Seed
@@ -29,20 +31,20 @@ class ScratchPhase(ImagePhase):
         return self.image_size or max(side, LEAST_IMAGE_SIZE)
 
 
-def train_from_scratch(recipe: Recipe, phase: ScratchPhase, root: Path) -> None:
+def train_from_scratch(recipe: Recipe, phase: FromScratch, root: Path) -> None:
     """Train on data/subset; write the model, its curve and its cost."""
     make_deterministic(phase.seed)
-    train, val = (Examples(*load_split(root, split)) for split in ("train", "val"))
-    selection, _ = halves(val)
+    facts = load_facts(root)
+    train, selection = (load_split(root, split).examples for split in ("train", "selection"))
     image_size = phase.image_size_for(train.inputs.shape[1])
-    model = LightClassifier(Head(hidden=[], dropout=0.0), class_names(root), image_size, LIGHT_RESNET)
-    model.whiten(train.inputs[:WHITENED])
-    inputs = [root / f"data/subset/{split}.npz" for split in ("train", "val")]
-    checkpoints = from_leader(lambda: Checkpoints(root, "scratch", [recipe, phase], inputs))
-    batches = over_images(train, phase.batch_size, phase.augment, bool(phase.consistency))
-    part = trainable(model, "full")
+    model = Classifier(light_backbone(), Head(hidden=[], dropout=0.0), facts.classes, image_size)
+    whiten(model, train.inputs[:WHITENED])
+    inputs = [split_path(root, split) for split in ("train", "selection")]
+    checkpoints = from_leader(lambda: Checkpoints(root, SCRATCH, [recipe, phase], inputs))
+    batches = over_images(train, phase.batch_size, phase.augment.of(facts), bool(phase.consistency))
     sizes = resolutions(phase.first_image_size, image_size, phase.epochs)
-    curve = fit(part, batches, selection, recipe, phase, phase.seed, "scratch", checkpoints, image_sizes=sizes)
+    training = Training(recipe, phase.seed, checkpoints)
+    curve = fit(model, batches, selection, phase, SCRATCH, training, image_sizes=sizes)
     if leads():
-        save_training(root, "scratch", model, part, curve)
+        save_training(root, SCRATCH, model, curve, cached_features=False)
         checkpoints.remove()

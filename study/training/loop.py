@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -91,16 +91,23 @@ def loss_and_accuracy(network: nn.Module, examples: Examples) -> tuple[float, fl
     return F.cross_entropy(logits, targets).item(), accuracy.item()
 
 
+class Training(NamedTuple):
+    """What all phases of a training share."""
+
+    recipe: Recipe
+    seed: int
+    checkpoints: Checkpoints
+    judge: Judge = loss_and_accuracy
+
+
 def fit(
     network: nn.Module,
     batches: Batches,
     selection: Examples,
-    recipe: Recipe,
     phase: Phase,
-    seed: int,
     name: str,
-    checkpoints: Checkpoints,
-    judge: Judge = loss_and_accuracy,
+    training: Training,
+    layer_decay: float = 1.0,
     image_sizes: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
     """Train `network` and leave it with the weights of its best epoch, averaged if the recipe says so.
@@ -108,13 +115,14 @@ def fit(
     The best epoch has the highest accuracy on `selection`, the later one of equals. name: the phase's, in the curve and
     among the checkpoints. A phase found in `checkpoints` resumes after its last finished epoch, and ends as if it had
     never been interrupted. Processes that share a training all call this with the same arguments; the leader judges
-    and writes. image_sizes: the resolution at which each epoch trains a Classifier, in pixels per side; it is judged,
-    and left, at its own.
+    and writes. layer_decay: as in LayerDecay. image_sizes: the resolution at which each epoch trains a Classifier, in
+    pixels per side; it is judged, and left, at its own.
     Returns the learning curve, a row per epoch: phase, epoch, lr, train_loss, val_loss, val_accuracy, seconds.
     """
     network.to(device())
+    recipe, seed, checkpoints, judge = training
     generator = torch.Generator().manual_seed(seed)
-    learner = Learner(network, recipe, phase, phase.epochs * len(batches))
+    learner = Learner(network, recipe, phase, phase.epochs * len(batches), layer_decay)
     curve: list[dict[str, Any]] = []
     best: dict[str, Tensor] = {}
     if saved := from_leader(lambda: checkpoints.load(name)):

@@ -7,29 +7,31 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
 
-from study.networks.classifier import Classifier, save_classifier
+from study.networks.classifier import Classifier, model_path, save_classifier, trainable
 from study.networks.device import device, has_native_bf16
 from study.pipeline.files import write_json, write_table
 from study.pipeline.libraries import libraries
 from study.training.processes import processes
 
 
-def save_training(root: Path, variant: str, model: Classifier, part: nn.Module, curve: list[dict[str, Any]]) -> None:
+def save_training(
+    root: Path, variant: str, model: Classifier, curve: list[dict[str, Any]], cached_features: bool
+) -> None:
     """Write models/{variant}.safetensors and, under results/training/{variant}, curve.csv and cost.json.
 
-    part: the trained part of `model`. Seconds, hardware and libraries go to cost.json only, so a repeated training
-    reproduces the other files byte for byte.
+    cached_features: whether the training took data/features. Seconds, hardware and libraries go to cost.json only, so a
+    repeated training reproduces the other files byte for byte.
     """
-    save_classifier(model, root / f"models/{variant}.safetensors")
+    save_classifier(model, model_path(root, variant))
     folder = root / "results/training" / variant
     table = pd.DataFrame(curve)
     write_table(folder / "curve.csv", table.drop(columns="seconds"))
     cost = {
         "train_seconds": sum(table["seconds"]),
         "epoch_seconds": table["seconds"].tolist(),
-        "trainable_parameters": sum(parameter.numel() for parameter in part.parameters()),
+        "trainable_parameters": sum(parameter.numel() for parameter in trainable(model)),
+        "cached_features": cached_features,
         "device": f"{processes()} x {hardware()}" if processes() > 1 else hardware(),
         "precision": "bfloat16" if has_native_bf16() else "float32",
         "libraries": libraries(),

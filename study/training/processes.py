@@ -30,7 +30,7 @@ def in_processes(count: int, train: Callable[[], None]) -> None:
     if not launched:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, torch.get_num_threads() // count)))
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-        os.execv(sys.executable, [*torchrun, "-m", f"stages.{Path(sys.argv[0]).stem}"])
+        os.execv(sys.executable, [*torchrun, "-m", f"stages.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     if (started := int(os.environ["WORLD_SIZE"])) != count:
         raise Refusal(f"params.yaml: processes = {count} in this training, and torchrun started {started}")
     if torch.cuda.is_available():

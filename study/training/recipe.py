@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, O
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from study.features.augment import BatchAugment
-from study.networks.classifier import ImageSize, lr_groups
+from study.networks.classifier import ImageSize, by_distance
 from study.networks.device import autocast
 from study.pipeline.params import Block
 from study.training.processes import processes, replicated, share
@@ -22,12 +22,16 @@ START = 1 / 25  # learning rate of the first step, as a share of the highest
 MOMENTUM = 0.9
 
 
+STEP = 32  # pixels; the stride of a backbone's last map
+
+LayerDecay = Annotated[float, Field(gt=0, le=1)]  # lr of each stage as a multiple of the one above; the head has lr
+
+
 class Recipe(Block):
     """`train.common.recipe`: what all trainings share. The learning rate rises linearly, then falls to zero."""
 
     optimizer: Literal["sgd", "adamw"]  # sgd with Nesterov momentum
     schedule: Literal["onecycle", "cosine"]  # linear fall, or cosine fall after a shorter rise
-    layer_decay: Annotated[float, Field(gt=0, le=1)]  # lr of each part as a multiple of the part above; the head has lr
     ema: Annotated[float, Field(ge=0, lt=1)]  # decay of the moving average of the weights that is kept; 0 is off
     clip: Annotated[float, Field(gt=0, le=1000)] | None  # largest norm of the gradient
     patience: Annotated[int, Field(ge=1, le=1000)] | None  # epochs without better accuracy before stopping
@@ -46,15 +50,30 @@ class ImagePhase(Phase):
     """A phase over images, which are augmented anew in every epoch."""
 
     first_image_size: ImageSize | None  # of the first epoch, from where it rises to the image size; None is that itself
-    augment: BatchAugment
+    augment: BatchAugment | None
     consistency: Annotated[float, Field(ge=0, le=100)]  # weight of `divergence` in the loss; 0 is off
     processes: Annotated[int, Field(ge=1, le=1024)]  # each takes its share of every batch
 
     @model_validator(mode="after")
     def _of_augmix_alone(self) -> "ImagePhase":
-        if self.consistency and (not self.augment.augmix or self.augment.mixup or self.augment.cutmix):
+        of = self.augment
+        if self.consistency and (of is None or not of.augmix or of.mixup or of.cutmix):
             raise PydanticCustomError("consistency", "consistency needs augment.augmix without mixup and cutmix")
         return self
+
+
+def resolutions(first: int | None, last: int, epochs: int) -> list[int]:
+    """Pixels per side for each epoch: multiples of 32 along a straight line from `first`, and at the end `last`.
+
+    Early epochs at a low resolution cost little: Howard 2018, "Training Imagenet in 3 hours for $25".
+
+    >>> resolutions(64, 128, 10)
+    [64, 64, 64, 96, 96, 96, 96, 128, 128, 128]
+    """
+    if first is None:
+        return [last] * epochs
+    line = (first + (last - first) * epoch / max(1, epochs - 1) for epoch in range(epochs - 1))
+    return [*(min(last, STEP * round(size / STEP)) for size in line), last]
 
 
 def divergence(logits: Tensor) -> Tensor:
@@ -70,13 +89,13 @@ def divergence(logits: Tensor) -> Tensor:
 class Learner:
     """A network with its optimizer and schedule. `judged`, the network or its moving average, is evaluated and kept."""
 
-    def __init__(self, network: nn.Module, recipe: Recipe, phase: Phase, steps: int) -> None:
-        """steps: the total number, for the schedule."""
+    def __init__(self, network: nn.Module, recipe: Recipe, phase: Phase, steps: int, layer_decay: float = 1.0) -> None:
+        """steps: the total number, for the schedule; layer_decay: as in LayerDecay, for the stages of a Classifier."""
         self._network = network
         self._clip = recipe.clip
         self._label_smoothing = phase.label_smoothing
         self._consistency = phase.consistency if isinstance(phase, ImagePhase) else 0.0
-        self._optimizer = _optimizer(network, recipe, phase)
+        self._optimizer = _optimizer(network, recipe, phase, layer_decay)
         self._schedule = _schedule(self._optimizer, recipe.schedule, max(SHORTEST, steps))
         self._average: AveragedModel | None = None
         if recipe.ema:
@@ -128,10 +147,10 @@ class Learner:
         return parts | ({"average": self._average} if self._average else {})
 
 
-def _optimizer(network: nn.Module, recipe: Recipe, phase: Phase) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, recipe: Recipe, phase: Phase, layer_decay: float) -> torch.optim.Optimizer:
     groups = []
-    for depth, parameters in enumerate(lr_groups(network)):
-        lr = phase.lr * recipe.layer_decay**depth
+    for distance, parameters in enumerate(by_distance(network)):
+        lr = phase.lr * layer_decay**distance
         groups += [
             {"params": [p for p in parameters if p.ndim > 1], "lr": lr, "weight_decay": phase.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "lr": lr, "weight_decay": 0.0},

@@ -5,8 +5,10 @@ import pytest
 import torch
 from captum.attr import LayerActivation, LayerGradCam, LayerGradientXActivation
 
-from study.attribution.cam import GradCam, cams, deepest_layer, heatmap, map_size, require_map
+from study.attribution.cam import GradCam, cams, deepest_layer, heatmap, require_map
+from study.networks.backbones import untrained
 from study.networks.classifier import Classifier, Head
+from study.networks.stages import map_size
 from study.pipeline.params import Refusal, parse
 
 LAYERS = ["layer2", "layer3", "layer4"]
@@ -19,19 +21,29 @@ BLOCK = {
     "seed": 0,
 }
 
+CLASSES = ["plane", "bird", "cat"]
+
 
 def grad_cam(*args, **kwargs):
     return cams(*args, **kwargs)["grad_cam"]
 
 
+def through_layer4(model, images):
+    maps = model.preprocess(torch.from_numpy(images))
+    for name, stage in model.backbone.named_children():
+        if name != "pool":
+            maps = stage(maps)
+    return maps.numpy()
+
+
 def layer_of(model, name):
-    return {"layer2": model.trunk.layer2, "layer3": model.trunk.layer3, "layer4": model.tail.layer4}[name]
+    return model.stage(name)
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return Classifier(Head(hidden=[64], dropout=0.5), ["plane", "bird", "cat"], image_size=64).eval()
+    return Classifier(untrained("resnet18"), Head(hidden=[64], dropout=0.5), CLASSES, image_size=64).eval()
 
 
 @pytest.fixture
@@ -87,9 +99,9 @@ def test_a_frozen_model_gives_the_same_maps(model, images, classes, layer):
 
 def test_with_a_linear_head_the_map_of_layer4_is_a_class_activation_map(images):
     torch.manual_seed(0)
-    model = Classifier(Head(hidden=[], dropout=0), ["plane", "bird", "cat"], image_size=64).eval()
+    model = Classifier(untrained("resnet18"), Head(hidden=[], dropout=0), CLASSES, image_size=64).eval()
     with torch.no_grad():
-        activations = model.tail.layer4(model.trunk(model.preprocess(torch.from_numpy(images[:5])))).numpy()
+        activations = through_layer4(model, images[:5])
     weights = model.head[-1].weight.detach().numpy()[[2] * 5]
     # The pooling divides by the 2 x 2 places and so does the mean of its gradient: together by 4.
     expected = np.maximum(np.einsum("nk,nkhw->nhw", weights, activations) / 4, 0)
@@ -97,7 +109,7 @@ def test_with_a_linear_head_the_map_of_layer4_is_a_class_activation_map(images):
 
 
 def test_a_class_that_no_place_speaks_for_has_a_map_of_zeros(images):
-    model = Classifier(Head(hidden=[], dropout=0), ["plane", "bird"], image_size=64)
+    model = Classifier(untrained("resnet18"), Head(hidden=[], dropout=0), ["plane", "bird"], image_size=64)
     torch.nn.init.constant_(model.head[-1].weight, -1)  # activations are never negative
     maps = grad_cam(model, images[:3], np.zeros(3, dtype=np.int64), "layer4")
     np.testing.assert_array_equal(maps, np.zeros((3, 2, 2)))
@@ -123,8 +135,8 @@ def test_no_images_give_no_maps(model, images, classes):
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("image_size", [32, 33, 64, 100])
 def test_map_size_is_that_of_the_map(images, layer, image_size):
-    model = Classifier(Head(hidden=[], dropout=0), ["plane", "bird"], image_size)
-    size = map_size(layer, image_size)
+    model = Classifier(untrained("resnet18"), Head(hidden=[], dropout=0), ["plane", "bird"], image_size)
+    size = model.map_size(layer)
     assert grad_cam(model, images[:1], np.zeros(1, dtype=np.int64), layer).shape == (1, size, size)
 
 
@@ -134,7 +146,7 @@ def test_no_map_is_negative(model, images, classes, method):
 
 
 def test_at_layer4_with_a_linear_head_grad_cam_and_hirescam_are_the_same_map(images):
-    model = Classifier(Head(hidden=[], dropout=0), ["plane", "bird"], image_size=64)
+    model = Classifier(untrained("resnet18"), Head(hidden=[], dropout=0), ["plane", "bird"], image_size=64)
     maps = cams(model, images[:5], np.zeros(5, dtype=np.int64), "layer4")
     assert maps["grad_cam"].any()
     np.testing.assert_allclose(maps["hirescam"], maps["grad_cam"], rtol=0, atol=1e-6)
@@ -151,13 +163,16 @@ def test_a_heatmap_is_scaled_to_its_own_maximum():
 
 @pytest.mark.parametrize(("layer", "image_size"), [("layer2", 32), ("layer3", 64), ("layer4", 128), ("layer4", 97)])
 def test_a_map_of_four_by_four_is_enough(layer, image_size):
-    assert map_size(layer, image_size) == 4
-    require_map(layer, image_size)
+    stages = untrained("resnet18").stages
+    assert map_size(stages, layer, image_size) == 4
+    require_map(layer, stages, image_size)
 
 
 def test_the_deepest_layer_is_the_last_whose_map_is_fine_enough():
     layers = {32: "layer2", 64: "layer3", 96: "layer3", 128: "layer4"}
-    models = {size: Classifier(Head(hidden=[], dropout=0), ["plane", "bird"], size) for size in layers}
+    models = {
+        size: Classifier(untrained("resnet18"), Head(hidden=[], dropout=0), ["plane", "bird"], size) for size in layers
+    }
     assert {size: deepest_layer(model) for size, model in models.items()} == layers
 
 
@@ -169,7 +184,7 @@ def test_a_coarser_map_is_refused_in_a_line_that_names_what_is_allowed(layer, im
     with pytest.raises(
         Refusal, match=rf"gradcam\.layer = '{layer}': its map is {size} of .*{image_size}.*: {allowed}$"
     ):
-        require_map(layer, image_size)
+        require_map(layer, untrained("resnet18").stages, image_size)
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,17 @@ from scipy.stats import spearmanr
 
 from study.attribution.cam import cams
 from study.attribution.randomisation import between_images, cascade, cascade_correlations, rank_correlation
+from study.networks.backbones import untrained
 from study.networks.classifier import Classifier, Head
+
+CLASSES = ["plane", "bird", "cat"]
 
 
 @pytest.fixture
 def trained():
     """A model whose parameters and batch norm statistics are all unlike those that a new one has."""
     torch.manual_seed(0)
-    model = Classifier(Head(hidden=[8], dropout=0.5), ["plane", "bird", "cat"], image_size=64).eval()
+    model = Classifier(untrained("resnet18"), Head(hidden=[8], dropout=0.5), CLASSES, image_size=64).eval()
     for tensor in model.state_dict().values():
         tensor.copy_(tensor * 1.5 + 0.25) if tensor.is_floating_point() else tensor.add_(1)
     return model
@@ -29,7 +32,10 @@ ORDER = [
 
 def owner(tensor):
     """The entry of ORDER that a tensor of the state belongs to."""
-    (name,) = (name for name in ORDER if f".{tensor}".split(f".{name}.")[0] in ("", ".tail", ".trunk"))
+    if tensor.startswith("head."):
+        return "head"
+    path = tensor.split(".", 2)[2]  # without backbone and the stage
+    (name,) = (name for name in ORDER if path.startswith(f"{name}."))
     return name
 
 
@@ -49,7 +55,7 @@ def test_layers_lose_what_they_learned_one_after_another_from_the_head_down(trai
 def test_the_seed_decides_and_torchs_own_random_state_stays(trained):
     def last_weights(seed):
         *_, (_, network) = cascade(trained, seed)
-        return network.trunk.conv1.weight.detach().clone()
+        return network.stage("stem.conv1").weight.detach().clone()
 
     state = torch.random.get_rng_state()
     first = last_weights(0)

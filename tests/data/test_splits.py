@@ -4,18 +4,9 @@ import sys
 import numpy as np
 import pytest
 
-from study.data.splits import (
-    Examples,
-    Raw,
-    Split,
-    class_names,
-    halves,
-    load_raw,
-    load_split,
-    save_classes,
-    save_raw,
-    save_split,
-)
+from study.data.splits import Facts, Raw, Split, load_facts, load_raw, load_split, save_facts, save_raw, save_split
+
+FACTS = Facts("pets", ["cat", "dog"], mirrors=True)
 
 
 def _images(count):
@@ -27,15 +18,17 @@ def test_raw_is_read_as_it_was_saved(tmp_path):
         *(_images(4), np.array([0, 1, 0, 1])),
         *(_images(3), np.array([0, 1, 1])),
         *(_images(2), np.array([1, 0])),
-        ["cat", "dog"],
+        FACTS,
     )
     folder = tmp_path / "data/raw"
     folder.mkdir(parents=True)
     save_raw(raw, folder)
-    for saved, read in zip(raw, load_raw(tmp_path), strict=True):
-        np.testing.assert_array_equal(saved, read)
+    read = load_raw(tmp_path)
+    for saved, found in zip(raw[:-1], read[:-1], strict=True):
+        np.testing.assert_array_equal(saved, found)
+    assert read.facts == FACTS
     assert sorted(path.name for path in folder.iterdir()) == [
-        "classes.json",
+        "dataset.json",
         "test_images.npy",
         "test_labels.npy",
         "train_images.npy",
@@ -45,18 +38,17 @@ def test_raw_is_read_as_it_was_saved(tmp_path):
     ]
 
 
-def test_a_split_is_read_as_it_was_saved_with_its_classes(tmp_path):
+def test_a_split_is_read_as_it_was_saved_with_the_facts_of_its_dataset(tmp_path):
     split = Split(_images(3), np.array([1, 0, 1]), np.array([5, 7, 8]))
     folder = tmp_path / "data/subset"
     folder.mkdir(parents=True)
-    save_split(split, folder, "val")
-    save_classes(["cat", "dog"], folder)
-    images, labels = load_split(tmp_path, "val")
-    np.testing.assert_array_equal(images, split.images)
-    np.testing.assert_array_equal(labels, split.labels)
-    assert class_names(tmp_path) == ["cat", "dog"]
-    with np.load(folder / "val.npz") as arrays:
-        np.testing.assert_array_equal(arrays["indices"], split.indices)
+    save_split(split, folder, "selection")
+    save_facts(FACTS, folder)
+    read = load_split(tmp_path, "selection")
+    for saved, found in zip(split, read, strict=True):
+        np.testing.assert_array_equal(saved, found)
+    assert read.examples == (read.images, read.labels)
+    assert load_facts(tmp_path) == FACTS
 
 
 class Hostile:
@@ -69,28 +61,14 @@ class Hostile:
 def test_a_pickle_in_place_of_an_array_is_never_loaded(tmp_path):
     objects = np.array([Hostile()])
     (tmp_path / "data/raw").mkdir(parents=True)
-    save_raw(Raw.without_val((_images(4), objects), (_images(2), objects), ["cat", "dog"]), tmp_path / "data/raw")
+    save_raw(Raw.without_val((_images(4), objects), (_images(2), objects), FACTS), tmp_path / "data/raw")
     with pytest.raises(ValueError, match="Python objects"):
         load_raw(tmp_path)
 
     (tmp_path / "data/subset").mkdir(parents=True)
-    save_split(Split(_images(1), objects, objects), tmp_path / "data/subset", "val")
+    save_split(Split(_images(1), objects, objects), tmp_path / "data/subset", "selection")
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        load_split(tmp_path, "val")
-
-
-def test_one_half_chooses_the_checkpoint_and_the_other_fits_the_temperature():
-    val = Examples(np.arange(14).reshape(7, 2), np.arange(7))
-    selection, calibration = halves(val)
-    assert selection.labels.tolist() == [0, 2, 4, 6] and calibration.labels.tolist() == [1, 3, 5]
-    assert selection.inputs.tolist() == [[0, 1], [4, 5], [8, 9], [12, 13]]
-    assert calibration.inputs.tolist() == [[2, 3], [6, 7], [10, 11]]
-
-
-def test_the_halves_of_val_are_disjoint_and_whole():
-    selection, calibration = halves(Examples(np.arange(11), np.arange(11)))
-    assert sorted([*selection.labels, *calibration.labels]) == list(range(11))
-    assert abs(len(selection.labels) - len(calibration.labels)) <= 1
+        load_split(tmp_path, "selection")
 
 
 def test_splits_are_read_without_torch():

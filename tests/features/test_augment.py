@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from study.data.splits import Facts
 from study.features.augment import (
     CUTOUT,
     GREY,
@@ -11,12 +12,12 @@ from study.features.augment import (
     Augment,
     BatchAugment,
     augmented,
+    crop_flip,
     mixed,
-    pad_crop_flip,
 )
 
-NOTHING = BatchAugment(crop_flip=False, randaugment=False, cutout=False, augmix=False, mixup=0.0, cutmix=0.0)
-KINDS = {"crop_flip": True, "randaugment": True, "cutout": True, "augmix": True, "mixup": 0.2, "cutmix": 1.0}
+NOTHING = BatchAugment(crop=False, flip=False, randaugment=False, cutout=False, augmix=False, mixup=0.0, cutmix=0.0)
+KINDS = {"crop": True, "flip": True, "randaugment": True, "cutout": True, "augmix": True, "mixup": 0.2, "cutmix": 1.0}
 
 
 def seeded(seed=0):
@@ -35,7 +36,7 @@ def both_steps(images, augment, generator):
 def test_every_view_is_a_crop_of_the_padded_image_or_of_its_mirror_image():
     column = torch.arange(32, dtype=torch.uint8)
     images = column.expand(20, 32, 32)[..., None].repeat(1, 1, 1, 3)  # brightness is the column's number
-    for view in pad_crop_flip(images, seeded()):
+    for view in crop_flip(images, seeded()):
         row = view[0, :, 0].int()
         inner = row.diff()[PAD : -PAD - 1]
         assert set(inner.tolist()) in ({1}, {-1})
@@ -44,8 +45,26 @@ def test_every_view_is_a_crop_of_the_padded_image_or_of_its_mirror_image():
 
 def test_both_directions_occur():
     images = torch.arange(32, dtype=torch.uint8).expand(20, 32, 32)[..., None].repeat(1, 1, 1, 3)
-    slopes = {int(view[0, 17, 0]) - int(view[0, 16, 0]) for view in pad_crop_flip(images, seeded())}
+    slopes = {int(view[0, 17, 0]) - int(view[0, 16, 0]) for view in crop_flip(images, seeded())}
     assert slopes == {1, -1}
+
+
+def test_a_crop_alone_never_mirrors_and_a_flip_alone_never_shifts():
+    columns = torch.arange(32, dtype=torch.uint8)
+    images = columns.expand(20, 32, 32)[..., None].repeat(1, 1, 1, 3)
+    cropped = crop_flip(images, seeded(), flip=False)
+    assert {int(view[0, 17, 0]) - int(view[0, 16, 0]) for view in cropped} == {1}
+    assert len({int(view[0, 16, 0]) for view in cropped}) > 3
+    flipped = crop_flip(images, seeded(), crop=False)
+    kept = [torch.equal(view, image) for view, image in zip(flipped, images, strict=True)]
+    assert all(whole or torch.equal(view, images[0].flip(1)) for whole, view in zip(kept, flipped, strict=True))
+    assert {True, False} == set(kept)
+
+
+@pytest.mark.parametrize(("mirrors", "flip"), [(True, True), (False, False)])
+def test_only_a_dataset_that_holds_mirror_images_is_mirrored(mirrors, flip):
+    assert only(flip=True, crop=True).of(Facts("any", ["a", "b"], mirrors)) == only(flip=flip, crop=True)
+    assert only().of(Facts("any", ["a", "b"], mirrors)) == only()
 
 
 @pytest.mark.parametrize(("kind", "value"), KINDS.items())
@@ -75,9 +94,9 @@ def test_all_that_is_off_changes_nothing_and_draws_nothing(images):
 
 def test_crop_and_flip_alone_are_the_crops_and_flips_of_the_same_draws(images):
     generator, other = seeded(), seeded()
-    augment = Augment(crop_flip=True, randaugment=False, cutout=False, augmix=False)
+    augment = Augment(crop=True, flip=True, randaugment=False, cutout=False, augmix=False)
     assert torch.equal(
-        augmented(torch.from_numpy(images), augment, generator), pad_crop_flip(torch.from_numpy(images), other)
+        augmented(torch.from_numpy(images), augment, generator), crop_flip(torch.from_numpy(images), other)
     )
     assert torch.equal(generator.get_state(), other.get_state())
 

@@ -1,34 +1,34 @@
 import numpy as np
 import torch
 
+from study.data.splits import Split, save_split
 from study.features import frozen_features
 from study.features.augment import Augment
-from study.features.frozen_features import load_features, training_views, write_features
+from study.features.frozen_features import features_path, load_features, training_views, write_pooled
 from study.networks.device import autocast
 
-AUGMENT = Augment(crop_flip=True, randaugment=False, cutout=False, augmix=False)
+AUGMENT = Augment(crop=True, flip=True, randaugment=False, cutout=False, augmix=False)
 
 
-def test_features_are_what_the_frozen_parts_yield(model, images, tmp_path):
-    folder, subset = tmp_path / "data/features", tmp_path / "data/subset"
-    folder.mkdir(parents=True)
-    subset.mkdir()
+def test_features_are_what_the_frozen_backbone_yields(model, images, tmp_path):
+    for folder in ("data/features", "data/subset"):
+        (tmp_path / folder).mkdir(parents=True)
     labels = np.arange(len(images)) % 3
-    for split, count, dtype in (("train", 2, np.float16), ("val", 1, np.float32)):
-        write_features(model, folder, split, training_views(images, count, AUGMENT, 0), (count, len(images)), dtype)
-        np.savez(subset / f"{split}.npz", images=images, labels=labels)
+    for split, views, shape, dtype in (
+        ("train", training_views(images, 2, AUGMENT, 0), (2, len(images)), np.float16),
+        ("selection", [images], (len(images),), np.float32),
+    ):
+        write_pooled(model, features_path(tmp_path, split), views, shape, dtype)
+        save_split(Split(images, labels, labels), tmp_path / "data/subset", split)
 
     with torch.no_grad(), autocast():
-        activations = model.trunk(model.preprocess(torch.from_numpy(images)))
-        activations, pooled = activations.float(), model.tail(activations).float()
-    trunk, features = load_features(tmp_path, "trunk"), load_features(tmp_path, "pooled")
-    for (train, val), expected in ((trunk, activations), (features, pooled)):
-        np.testing.assert_allclose(val.inputs, expected, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(train.inputs[0], expected, rtol=2e-3, atol=1e-3)  # float16
-        assert (train.inputs.shape, train.inputs.dtype) == ((2, *expected.shape), np.float16)
-        for split in (train, val):
-            np.testing.assert_array_equal(split.labels, labels)
-    assert trunk[0].inputs.shape == (2, 40, 256, 2, 2)
+        expected = model.pooled(torch.from_numpy(images)).float()
+    train, selection = load_features(tmp_path)
+    np.testing.assert_allclose(selection.inputs, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(train.inputs[0], expected, rtol=2e-3, atol=1e-3)  # float16
+    assert (train.inputs.shape, train.inputs.dtype) == ((2, 40, 512), np.float16)
+    for split in (train, selection):
+        np.testing.assert_array_equal(split.labels, labels)
 
 
 def test_large_views_come_in_pieces_and_are_written_as_if_whole(model, images, tmp_path, monkeypatch):
@@ -37,10 +37,9 @@ def test_large_views_come_in_pieces_and_are_written_as_if_whole(model, images, t
     assert [len(piece) for piece in pieces] == [40, 7, 7, 7, 7, 7, 5]
     whole = [pieces[0], np.concatenate(pieces[1:])]
     for name, views in (("pieces", pieces), ("whole", whole)):
-        write_features(model, tmp_path, name, iter(views), (2, 40), np.float32)
-    for kind in ("trunk", "pooled"):
-        of_pieces, of_whole = (np.load(tmp_path / f"{kind}_{name}.npy") for name in ("pieces", "whole"))
-        np.testing.assert_allclose(of_pieces, of_whole, rtol=1e-2, atol=1e-3)  # bfloat16 in batches of another size
+        write_pooled(model, tmp_path / f"{name}.npy", views, (2, 40), np.float32)
+    of_pieces, of_whole = (np.load(tmp_path / f"{name}.npy") for name in ("pieces", "whole"))
+    np.testing.assert_allclose(of_pieces, of_whole, rtol=1e-2, atol=1e-3)  # bfloat16 in batches of another size
 
 
 def test_the_pieces_of_small_images_are_whole_views():

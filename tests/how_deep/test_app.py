@@ -23,9 +23,10 @@ from study.attribution.cam import cams, heatmap
 from study.corruption.catalogue import corrupt
 from study.drawing.heatmap_gallery import overlay
 from study.evaluation.temperature import save_temperature
+from study.networks.backbones import untrained
 from study.networks.classifier import Classifier, Head, save_classifier
 from study.networks.inference import predict
-from study.networks.light_classifier import LIGHT_RESNET, LightClassifier
+from study.networks.loading import LIGHT_RESNET, light_backbone
 from study.pipeline.files import write_json
 from study.pipeline.params import Refusal
 from study.sources import image_files
@@ -43,8 +44,10 @@ def root(tmp_path_factory):
     """A study with two of the four variants."""
     root = tmp_path_factory.mktemp("study")
     torch.manual_seed(0)
-    save_classifier(Classifier(Head(hidden=[8], dropout=0.5), CLASSES, 64), root / "models/fc.safetensors")
-    light = LightClassifier(Head(hidden=[], dropout=0.0), CLASSES, 32, LIGHT_RESNET)
+    save_classifier(
+        Classifier(untrained("resnet18"), Head(hidden=[8], dropout=0.5), CLASSES, 64), root / "models/fc.safetensors"
+    )
+    light = Classifier(light_backbone(), Head(hidden=[], dropout=0.0), CLASSES, 32)
     save_classifier(light, root / "models/scratch.safetensors")
     sets = [
         {"score": "lac", "target": 0.9, "threshold": 0.5},
@@ -144,7 +147,7 @@ def test_the_grad_cam_is_that_of_the_most_probable_class(networks):
 
 def test_each_variant_is_offered_that_has_its_checkpoint_and_calibration(networks):
     assert list(networks) == ["fc", "scratch"]
-    assert isinstance(networks["scratch"].model, LightClassifier)
+    assert networks["scratch"].model.config["backbone"] == LIGHT_RESNET
     assert (networks["fc"].temperature, networks["fc"].coverage, networks["fc"].threshold) == (0.25, 0.95, 0.7)
 
 

@@ -18,23 +18,21 @@ def pixels():
 @pytest.fixture
 def network(pixels):
     torch.manual_seed(0)
-    trunk, tail, features = light_resnet()
-    trunk.whitening.fit(pixels)
-    return nn.Sequential(trunk, tail, nn.Linear(features, 10)).eval()
+    network, features = light_resnet()
+    network.whitening.fit(pixels)
+    return nn.Sequential(network, nn.Linear(features, 10)).eval()
 
 
 def test_maps_and_features_have_the_sizes_that_explanations_rely_on(network, pixels):
-    trunk, tail, head = network
-    sides = {"layer2": (64, 15, 15), "layer3": (128, 7, 7)}
-    maps = trunk.whitening(pixels)
-    assert maps.shape == (50, 24, 31, 31)
-    maps = trunk.activation(maps)
-    for name, shape in sides.items():
-        maps = trunk.get_submodule(name)(maps)
-        assert maps.shape == (50, *shape)
-    assert torch.equal(maps, trunk(pixels))
-    assert tail.layer4(maps).shape == (50, 256, 3, 3)
-    assert tail(maps).shape == (50, head.in_features)
+    whole, head = network
+    sides = {"whitening": (24, 31, 31), "layer2": (64, 15, 15), "layer3": (128, 7, 7), "layer4": (256, 3, 3)}
+    maps = pixels
+    for name, part in whole.named_children():
+        maps = part(maps)
+        if name in sides:
+            assert maps.shape == (50, *sides[name])
+    assert torch.equal(maps, whole(pixels))
+    assert maps.shape == (50, head.in_features)
 
 
 def test_it_has_two_million_parameters(network):

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from study.networks.stages import load_backbone
+
 
 @pytest.fixture
 def shapes_alone():
@@ -17,14 +19,10 @@ def require_same_features():
 
     def require(reference, backbone, rtol, atol):
         """atol: as a share of the largest feature."""
-        state = reference.state_dict()
-        for part in (backbone.trunk, backbone.tail):
-            part.load_state_dict({key: state.pop(key) for key in part.state_dict()})
-            part.eval()
-        assert not state
+        load_backbone(backbone.stages, reference.state_dict())
         pixels = torch.randn(2, 3, 64, 64)
         with torch.inference_mode():
-            pooled, expected = backbone.tail(backbone.trunk(pixels)), reference(pixels)
+            pooled, expected = backbone.stages.eval()(pixels), reference(pixels)
         torch.testing.assert_close(pooled, expected, rtol=rtol, atol=atol * expected.abs().max().item())
         assert pooled.shape == (2, backbone.features)
 

@@ -4,9 +4,9 @@ from typing import get_args
 import pytest
 import torch
 
-from study.networks.backbones import NAMES, BackboneName
-from study.networks.classifier import Classifier, Depth, Head, trainable
-from study.networks.trunk_and_tail import STRIDES, Layer
+from study.networks.backbones import NAMES, BackboneName, untrained
+from study.networks.classifier import Classifier, Head, trainable
+from study.networks.stages import POOL, STAGES, UnfreezeFrom
 from study.pipeline.params import Refusal, parse, read_params
 from study.reporting.formats import BACKBONES
 
@@ -27,17 +27,21 @@ def test_another_name_is_refused_with_what_there_is(name):
 
 @pytest.mark.parametrize("image_size", [64, 96])
 @pytest.mark.parametrize("name", [*NAMES, *TIMM])
-def test_every_layer_is_a_map_of_its_stride(name, image_size, shapes_alone):
-    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], image_size, name).eval()
-    sides = {}
-    for layer in get_args(Layer):
-        model.map_module(layer).register_forward_hook(
-            lambda _module, _inputs, output, at=layer: sides.update({at: output.shape[2:]})
-        )
+def test_every_stage_yields_a_map_of_its_stride(name, image_size, shapes_alone):
+    maps, sides = torch.zeros(1, 3, image_size, image_size), {}
     with torch.inference_mode():
-        model(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
-    assert sides == {layer: 2 * (image_size / stride,) for layer, stride in STRIDES.items()}
-    assert STRIDES == {"layer2": 8, "layer3": 16, "layer4": 32}
+        for stage, part in untrained(name).stages.eval().named_children():
+            maps = part(maps)
+            sides[stage] = maps.shape[2:]
+    assert list(sides) == [*STAGES, POOL]
+    for stage, stride in {"layer1": 4, "layer2": 8, "layer3": 16, "layer4": 32}.items():
+        assert sides[stage] == (image_size / stride, image_size / stride)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *TIMM])
+def test_every_stage_has_something_to_learn(name, shapes_alone):
+    for stage, part in untrained(name).stages.named_children():
+        assert stage == POOL or any(parameter.ndim > 1 for parameter in part.parameters())
 
 
 def test_every_backbone_has_a_title_for_card_and_page():
@@ -45,23 +49,20 @@ def test_every_backbone_has_a_title_for_card_and_page():
 
 
 def unfreezes_table():
-    """The pages' table of what learns at each depth, in millions of parameters, with the committed head."""
+    """The page's table of what learns from each stage on, in millions of parameters, with the committed head."""
     head = Head(**read_params(ROOT / "params.yaml")["backbone"]["head"])
-    rows = ["| `backbone.name` | `fc`: the head | `layer4`: and the last block, which is | `full`: and the rest |"]
-    rows += ["| --- | ---: | --- | ---: |"]
+    places = get_args(UnfreezeFrom)
+    rows = [f"| `backbone.name` | {' | '.join(f'`{first}`' for first in places)} |"]
+    rows += [f"| --- |{' ---: |' * len(places)}"]
     for name in NAMES:
-        model = Classifier(head, ["class"] * 10, 64, name)
-        fc, layer4, full = (parameters(trainable(model, depth)) / 1e6 for depth in get_args(Depth))
-        (first, block), *_ = model.tail.named_children()
-        start = "" if first == "layer4" else f"[{next(iter(block._modules))}:]"
-        rows.append(f"| `{name}` | {fc:.2f} M | {layer4:.2f} M, `{first}{start}` | {full:.2f} M |")
+        model, cells = Classifier(untrained(name), head, ["class"] * 10, 64), []
+        for first in places:
+            model.unfreeze_from(first)
+            cells.append(f"{sum(parameter.numel() for parameter in trainable(model)) / 1e6:.2f} M")
+        rows.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
-def test_a_page_says_what_each_depth_unfreezes(shapes_alone):
+def test_a_page_says_how_much_learns_from_each_stage_on(shapes_alone):
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     assert any(unfreezes_table() in page.read_text() for page in pages)
-
-
-def parameters(module):
-    return sum(parameter.numel() for parameter in module.parameters())

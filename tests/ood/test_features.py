@@ -32,7 +32,7 @@ def test_features_are_what_the_head_takes_and_with_mirror_the_mean_over_both_way
 @pytest.mark.parametrize(("mirror", "passes"), [(False, 3), (True, 6)])
 def test_each_batch_and_view_takes_one_pass(model, images, mirror, passes):
     model.mirror, seen = mirror, []
-    model.trunk.register_forward_hook(lambda *_: seen.append(1))
+    model.stage("stem").register_forward_hook(lambda *_: seen.append(1))
     features_and_logits(model, images, batch_size=15)
     assert len(seen) == passes
 

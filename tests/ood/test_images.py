@@ -48,7 +48,7 @@ def test_every_set_is_of_the_images_size(images, tmp_path):
 
 
 def test_the_digits_are_left_out_when_they_are_the_classes(images):
-    assert list(sets(images, digits.load().classes)) == MADE[1:]
+    assert list(sets(images, digits.load().facts.classes)) == MADE[1:]
     assert list(sets(images, ["0", "1"])) == MADE
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from study.evaluation.temperature import tempered_softmax
+from study.networks.backbones import untrained
 from study.networks.classifier import Classifier, Head
 from study.publishing.onnx_graph import parity, to_onnx
 
@@ -12,11 +13,13 @@ TEMPERATURE = 1.7
 METADATA = {"variant": "full", "classes": '["plane", "bird", "cat"]'}
 LABELS = np.zeros(40, dtype=np.int64)
 
+CLASSES = ["plane", "bird", "cat"]
+
 
 @pytest.fixture(scope="module", params=[False, True], ids=["alone", "mirror"])
 def classifier(request):
     torch.manual_seed(0)
-    model = Classifier(Head(hidden=[8], dropout=0.5), ["plane", "bird", "cat"], image_size=32).eval()
+    model = Classifier(untrained("resnet18"), Head(hidden=[8], dropout=0.5), CLASSES, image_size=32).eval()
     model.mirror = request.param
     return model
 
@@ -89,13 +92,13 @@ def test_a_graph_of_another_temperature_is_an_error(graph, classifier, images):
 
 
 def test_a_graph_of_other_weights_is_an_error(graph, images):
-    other = Classifier(Head(hidden=[8], dropout=0.5), ["plane", "bird", "cat"], image_size=32)
+    other = Classifier(untrained("resnet18"), Head(hidden=[8], dropout=0.5), CLASSES, image_size=32)
     with pytest.raises(RuntimeError, match="differs from torch"):
         parity(graph, other, TEMPERATURE, images, LABELS)
 
 
 def test_logits_that_are_not_finite_are_an_error(graph, images):
-    broken = Classifier(Head(hidden=[8], dropout=0.5), ["plane", "bird", "cat"], image_size=32)
+    broken = Classifier(untrained("resnet18"), Head(hidden=[8], dropout=0.5), CLASSES, image_size=32)
     torch.nn.init.constant_(broken.head[-1].bias, float("nan"))
     with pytest.raises(RuntimeError, match="differs from torch by nan"):
         parity(graph, broken, TEMPERATURE, images, LABELS)

@@ -5,7 +5,9 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from study.reporting.figures import (
+    COLOURS,
     GREY,
+    MARKERS,
     OVER,
     PALE,
     UNDER,
@@ -14,6 +16,7 @@ from study.reporting.figures import (
     corruption_map_figure,
     reliability_figure,
     save_png,
+    styles,
 )
 
 CHANCE = {"null": {"ece": {"mean": 0.0046, "upper": 0.0066}}}
@@ -135,3 +138,23 @@ def test_a_picture_is_the_same_bytes_every_time(rows, tmp_path):
     content = (tmp_path / "one.png").read_bytes()
     assert content == (tmp_path / "two.png").read_bytes()
     assert BytesIO(content).read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(("variants", "lines"), [(2, [2]), (5, [3, 2]), (7, [4, 3])])
+def test_many_variants_take_several_lines_of_panels(variants, lines):
+    names = [f"variant{place}" for place in range(variants)]
+    calibration = dict.fromkeys(names, CALIBRATION["full"])
+    table = pd.DataFrame(row for v in names for c in ("before", "after") for row in bins(v, c, 0, 0.9, 0.7))
+    titled = [axes for axes in reliability_figure(table, calibration).axes if axes.axison]
+    assert len(titled) == 2 * variants
+    assert sorted({axes.get_subplotspec().rowspan.start for axes in titled}) == list(range(2 * len(lines)))
+    by_line = [sum(axes.get_subplotspec().rowspan.start == 2 * place for axes in titled) for place in range(len(lines))]
+    assert by_line == lines
+
+
+def test_no_two_series_of_a_study_look_alike():
+    looks = styles(f"variant{place}" for place in range(20))
+    assert len({tuple(style.values()) for style in looks.values()}) == 20
+    assert len({style["color"] for style in list(looks.values())[:7]}) == 7
+    assert len({style["marker"] for style in list(looks.values())[:7]}) == 7
+    assert looks["variant0"] == {"color": COLOURS[0], "marker": MARKERS[0]}

@@ -9,20 +9,20 @@ import pytest
 
 from study.evaluation.robustness import adapted_changes, robustness
 from study.pipeline.params import read_yaml
-from study.pipeline.variants import VARIANTS
+from study.pipeline.variants import variants
 from study.reporting.formats import TEMPLATES, fixed, percent, points, seconds, setting, signed
 from study.reporting.model_card import render_card
-from study.reporting.published import published_accuracies
-from study.reporting.summary import mean_auroc, summarise, under_corruption
-from tests.made_up_results import PARAMS, results
+from study.reporting.published import TOP_1, TOP_5, published_accuracies
+from study.reporting.summary import headlines, mean_auroc, under_corruption
+from tests.made_up_results import FACTS, FIVE, PARAMS, SEVEN, TWO, VARIANTS, params_of, results
 
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?")
 NAMES = re.compile(
-    r"CIFAR-10-C|CIFAR-10|cifar10|PreActResNet-18|WRN-28-10|ResNet-18|resnet18|layer\d|F1|f1|uint8|float32|/255|https?://[^)\s]*"
+    r"CIFAR-10-C|CIFAR-10|cifar10|PreActResNet-18|WRN-28-10|ResNet-18|resnet18|layer\d|top-\d|F1|f1|uint8|float32|/255|https?://[^)\s]*"
 )
 
 
-def inputs(rng):
+def inputs(rng, params=PARAMS):
     """Everything that a card is made of, every figure in it random."""
 
     def whole():
@@ -33,10 +33,10 @@ def inputs(rng):
             return {key: randomised(value) for key, value in settings.items()}
         return whole() if isinstance(settings, int) else rng.random() if isinstance(settings, float) else settings
 
-    measured = results(rng)
+    measured, names = results(rng, params), variants(params)
 
     def of_variants(pattern):
-        return {variant: measured[pattern.format(variant)] for variant in VARIANTS}
+        return {variant: measured[pattern.format(variant)] for variant in names}
 
     tables = {
         "adaptation": pd.concat(of_variants("adaptation/{}/conditions.csv").values(), ignore_index=True),
@@ -57,10 +57,9 @@ def inputs(rng):
         pd.concat(of_variants(f"conformal/{{}}/{name}.csv").values(), ignore_index=True) for name in ("sets", "answers")
     )
     return {
-        "freeze": "layer4",
-        "params": randomised(PARAMS),
+        "params": randomised(params),
         "figures": {
-            "summary": summarise(calibration, tables["corruption"], training),
+            "summary": headlines(calibration, tables["corruption"], training),
             "calibration": calibration,
             "comparison": measured["comparison.json"],
             "robustness": of_robustness,
@@ -74,9 +73,10 @@ def inputs(rng):
             "attribution": measured["gradcam/attribution.json"],
             "training": training,
             "export": measured["export.json"],
+            "dataset": FACTS._asdict(),
         },
         "tables": tables,
-        "published": published_accuracies("cifar10", of_robustness["layer4"]["by_corruption"]),
+        "published": published_accuracies("cifar10", of_robustness[params["freeze"]]["by_corruption"]),
     }
 
 
@@ -117,14 +117,14 @@ def numbers(text):
     return set(NUMBER.findall(NAMES.sub("", text)))
 
 
-def told(value):
-    """The ways in which a card may tell a figure."""
+def written(value):
+    """The numbers as which a card may write a figure."""
     if isinstance(value, dict):
-        return set().union(*map(told, value.values()), *map(told, value))
+        return set().union(*map(written, value.values()), *map(written, value))
     if isinstance(value, list):
-        return set().union(*map(told, value))
+        return set().union(*map(written, value))
     if isinstance(value, pd.DataFrame):
-        return told(value.to_dict("records"))
+        return written(value.to_dict("records"))
     if isinstance(value, str):
         if not re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?", value):
             return numbers(value)
@@ -139,7 +139,7 @@ def test_every_number_in_the_card_is_one_that_was_measured_or_set():
     content = inputs(np.random.default_rng(0))
     found = numbers(render_card(**content))
     assert len(found) > 300
-    assert found - told(content) == set()
+    assert found - written(content) == set()
 
 
 def test_no_number_is_typed_into_the_template():
@@ -149,7 +149,8 @@ def test_no_number_is_typed_into_the_template():
 
 @pytest.mark.parametrize("freeze", VARIANTS)
 def test_the_head_carries_the_published_figures_in_the_hub_s_format(freeze):
-    content = inputs(np.random.default_rng(1)) | {"freeze": freeze}
+    content = inputs(np.random.default_rng(1))
+    content["params"]["freeze"] = freeze
     head = read_yaml(render_card(**content).split("---\n")[1])
     (model,) = head["model-index"]
     (result,) = model["results"]
@@ -190,9 +191,11 @@ def test_every_table_has_as_many_cells_in_each_line():
 def test_the_digits_are_not_taken_for_cifar10():
     content = inputs(np.random.default_rng(4)) | {"published": {}}
     content["params"]["data"]["dataset"] = "digits"
+    content["figures"]["dataset"] |= {"title": "handwritten digits", "mirrors": False}
     card = render_card(**content)
     assert "uoft-cs" not in card
     assert "photographs" not in card
+    assert "(crop, " in card and "flip" not in card  # a mirrored digit is none
     assert "the dataset's own test images" not in card
 
 
@@ -275,9 +278,61 @@ def test_a_setting_that_all_trainings_share_is_told_once():
     assert "| optimizer |" not in card
 
 
+@pytest.mark.parametrize("names", [TWO, FIVE, SEVEN])
+def test_every_variant_of_the_parameters_is_in_every_table_of_the_card(names):
+    card = render_card(**inputs(np.random.default_rng(13), params_of(names)))
+    rows = [line for line in card.splitlines() if line.startswith("|")]
+    counts = {name: sum(row.startswith(f"| `{name}` |") for row in rows) for name in names}
+    assert len(set(counts.values())) == 1 and counts["full"] > 10
+    headings = [row for row in rows if " `fc` |" in row and " `full` |" in row]
+    assert len(headings) == 5
+    assert all(re.search(" ".join(rf"`{name}` \|" for name in names), row) for row in headings)
+    others = set(VARIANTS + SEVEN) - {*names, "layer4", "layer3", "layer2"}  # which are stages too
+    assert not [name for name in others if f"`{name}`" in card]
+
+
+def test_the_card_says_where_each_variant_starts_and_from_which_images_it_learns():
+    card = render_card(**inputs(np.random.default_rng(14), params_of(FIVE)))
+    assert "That is `fc`, and the first phase of `layer4` and `full`." in card
+    assert "anew in every epoch: `layer4`, `layer3` and `full`." in card
+    assert "`layer4` and `full` then go on from that head" in card
+    assert "`fc` and `layer3` start from a random head." in card
+    assert "counted in the times of `fc`, `layer4` and `full` above" in card
+    assert "`scratch` is a light network trained from random weights" in card
+
+
+def test_a_study_of_fine_tuning_alone_does_not_speak_of_a_light_network():
+    content = inputs(np.random.default_rng(15), params_of(TWO))
+    card = render_card(**content)
+    assert "`fc` and `full` fine-tune one backbone. All learned" in card
+    assert "light network" not in card and "`scratch`" not in card
+    assert numbers(card) - written(content) == set()
+
+
+@pytest.mark.parametrize("weights", ["imagenet", "torchvision"])
+def test_the_bundled_imagenet_weights_come_with_their_source_licence_and_published_errors(weights):
+    content = inputs(np.random.default_rng(16))
+    content["params"]["backbone"]["weights"] = weights
+    card = render_card(**content)
+    bundled = weights == "imagenet"
+    for text in ("29.186 % top-1 and 10.284 % top-5: **published, not measured here**", "`weights/LICENSE-imagenet`"):
+        assert (text in card) == bundled
+    assert ("`layer4` had a third block, which was cut" in card) == bundled
+    assert numbers(card) - written(content) == (
+        numbers(f"{percent(TOP_1, 3)} {percent(TOP_5, 3)}") if bundled else set()
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "weights", "line"),
     [
+        (
+            "resnet18",
+            "imagenet",
+            "A ResNet-18 trained on ImageNet by Microsoft and bundled with this project, fine-tuned",
+        ),
+        ("resnet18", "torchvision", "A ResNet-18 trained on ImageNet and published by torchvision, fine-tuned"),
+        ("resnet18", "file", "A ResNet-18 with the user's own weights, fine-tuned"),
         ("resnet50", "imagenet", "A ResNet-50 trained on ImageNet and published by torchvision, fine-tuned"),
         ("efficientnet_lite0", "imagenet", "An EfficientNet-Lite0 trained on ImageNet and published by Google, fine"),
         ("timm/convnext_atto", "imagenet", "A convnext_atto with the weights that timm has for it, fine-tuned"),
@@ -291,4 +346,5 @@ def test_the_card_says_whose_the_backbone_is(name, weights, line):
     assert f"\n{line}" in card
     assert f"\n  - {name.split('/')[-1]}\n" in card
     assert f"name: {name.split('/')[-1]}-cifar10-layer4\n" in card
-    assert ("read ImageNet's terms" in card) == (weights == "imagenet" and "timm" not in name)
+    assert ("read ImageNet's terms" in card) == (weights in ("imagenet", "torchvision") and "timm" not in name)
+    assert ("before any commercial use" in card) == (weights != "none")

@@ -14,58 +14,74 @@ from PIL import Image
 from study.evaluation.predictions import Predictions
 from study.evaluation.scores import ece
 from study.evaluation.temperature import tempered_softmax
+from study.pipeline.variants import variants
+from study.reporting.figures import COLOURS, COLOURS_ON_DARK
 from study.reporting.page import write_page
-from study.reporting.page_data import Explorer, Gallery, load_explorer, load_gallery, pack, sprite
+from study.reporting.page_data import Explorer, Gallery, Study, load_explorer, load_gallery, pack, sprite
+from study.reporting.plots import draw_figures
 from study.reporting.results import load_results
-from study.reporting.summary import summarise
+from study.reporting.summary import measurements
 from tests import made_up_results
+from tests.made_up_results import FACTS, FIVE, PARAMS, SEVEN, TWO, params_of
 
 CLASSES = ["cat", "dog", "</script><b>ship & boat"]
 IMAGES = 300
 PICTURES = 60
 TEMPERATURES = {"fc": 0.9, "layer4": 1.5, "full": 1.2, "scratch": 1.1}
+OTHERS = {"layer3": 1.3, "layer2": 0.8, "bn": 1.4}  # of variants that a person adds
 CONDITIONS = [("clean", 0), *((name, level) for name in ("gaussian_noise", "fog") for level in range(1, 6))]
 BINS = made_up_results.PARAMS["calibrate"]["bins"]
 
 
-def page_inputs(root, classes=CLASSES, images=IMAGES, pictures=PICTURES):
-    """What write_page takes but its path, every figure made up. root: an empty folder to work in."""
+def made_up_study(root, classes=CLASSES, images=IMAGES, pictures=PICTURES, params=PARAMS):
+    """A study whose every figure is made up. root: an empty folder to work in."""
     rng = np.random.default_rng(0)
-    content = made_up_results.results(rng)
-    for variant, temperature in TEMPERATURES.items():
-        content[f"calibration/{variant}/metrics.json"]["temperature"] = temperature
+    names = variants(params)
+    content = made_up_results.results(rng, params)
+    for variant in names:
+        content[f"calibration/{variant}/metrics.json"]["temperature"] = (TEMPERATURES | OTHERS)[variant]
     made_up_results.write_results(root, content)
-    results = load_results(root)
+    results, facts = load_results(root, names), FACTS._replace(classes=classes)
     labels = rng.integers(0, len(classes), images)
     hints = 2 * np.eye(len(classes))[labels]
     explored = np.arange(len(classes))
-    return {
-        "freeze": "layer4",
-        "params": made_up_results.PARAMS,
-        "classes": classes,
-        "summary": summarise(results.calibration, results.corruption, results.training),
-        "results": results,
-        "conformal": results.conformal,
-        "test_images": rng.integers(0, 256, (images, 32, 32, 3), dtype=np.uint8),
-        "predictions": {
+    return Study(
+        params=params,
+        facts=facts,
+        results=results,
+        measured=measurements(results, params["freeze"], facts),
+        test_images=rng.integers(0, 256, (images, 32, 32, 3), dtype=np.uint8),
+        predictions={
             variant: Predictions((hints + rng.normal(0, 1.5, hints.shape)).astype(np.float32), labels)
-            for variant in TEMPERATURES
+            for variant in names
         },
-        "gallery": Gallery(
+        gallery=Gallery(
             np.sort(rng.choice(images, pictures, replace=False)),
             smooth_images(rng, pictures),
             rng.random((pictures, 4, 4)).astype(np.float16),
         ),
-        "explorer": Explorer(
+        explorer=Explorer(
             CONDITIONS,
             explored,
             np.stack([smooth_images(rng, len(CONDITIONS)) for _ in explored]),
             {
                 variant: rng.normal(0, 2, (len(explored), len(CONDITIONS), len(classes))).astype(np.float32)
-                for variant in TEMPERATURES
+                for variant in names
             },
         ),
-    }
+    )
+
+
+def written(study, path):
+    """The page of the study."""
+    write_page(path, study, draw_figures(study, {}))
+    return path.read_text(encoding="utf-8")
+
+
+def data_of(page):
+    """What it carries for its script."""
+    (text,) = [text for _, attributes, text in Reader(page).raw if attributes.get("id") == "data"]
+    return json.loads(text)
 
 
 def smooth_images(rng, count):
@@ -104,15 +120,13 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return page_inputs(tmp_path_factory.mktemp("study"))
+def study(tmp_path_factory):
+    return made_up_study(tmp_path_factory.mktemp("study"))
 
 
 @pytest.fixture(scope="module")
-def page(inputs, tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(path, **inputs)
-    return path.read_text(encoding="utf-8")
+def page(study, tmp_path_factory):
+    return written(study, tmp_path_factory.mktemp("page") / "report.html")
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +135,8 @@ def reader(page):
 
 
 @pytest.fixture(scope="module")
-def data(reader):
-    ((_, _, text),) = [raw for raw in reader.raw if raw[1].get("id") == "data"]
-    return json.loads(text)
+def data(page):
+    return data_of(page)
 
 
 def test_nothing_in_the_page_is_loaded_from_elsewhere(reader):
@@ -173,64 +186,68 @@ def test_every_section_that_a_reader_looks_for_is_there(page):
     ]
 
 
-def test_the_tables_tell_the_figures_that_were_measured(inputs, page):
-    for variant, scores in inputs["summary"].items():
-        bounds = inputs["results"].comparison["shift"][variant]["corrupted"]["accuracy"]
+def test_the_tables_tell_the_figures_that_were_measured(study, page):
+    for variant in TEMPERATURES:
+        scores = study.measured["summary"][variant]
+        bounds = study.results.comparison["shift"][variant]["corrupted"]["accuracy"]
         interval = f'<span class="interval">{100 * bounds["low"]:.2f} to {100 * bounds["high"]:.2f}</span>'
         assert f"<td>{scores['ece_before']:.4f}</td>" in page
         assert f"<td>{100 * scores['corrupted_accuracy']:.2f}\N{NO-BREAK SPACE}%{interval}</td>" in page
-    for pair in inputs["results"].comparison["pairs"]:
+    for pair in study.results.comparison["pairs"]:
         assert f"<td>{pair['mcnemar']['only_first']:,} : {pair['mcnemar']['only_second']}</td>" in page
         assert f"<td>{pair['mcnemar']['p_holm']:.4f}</td>" in page
-    for accuracy in inputs["results"].adversarial["accuracy"]:
+    for accuracy in study.results.adversarial["accuracy"]:
         assert f"<td>{100 * accuracy:.2f}\N{NO-BREAK SPACE}%<" in page
     assert '<code>calibrate.resamples</code></th><td class="wrap">321</td>' in page
 
 
-def test_it_opens_with_three_findings(page, inputs):
+def test_it_opens_with_three_findings(page, study):
     findings = page.split('<ol class="findings">')[1].split("</ol>")[0].split("<li>")[1:]
-    accuracy = {variant: inputs["summary"][variant]["accuracy"] for variant in TEMPERATURES}
+    accuracy = {variant: study.measured["summary"][variant]["accuracy"] for variant in TEMPERATURES}
     first, second, *_ = sorted(accuracy, key=accuracy.get, reverse=True)
     leader, scaling, corruption = (finding.replace("\N{NO-BREAK SPACE}", " ") for finding in findings)
     assert f"<code>{first}</code> is the most accurate: {100 * accuracy[first]:.2f} %" in leader
     assert f"against {100 * accuracy[second]:.2f} % for <code>{second}</code>" in leader
-    (pair,) = (of for of in inputs["results"].comparison["pairs"] if {of["first"], of["second"]} == {first, second})
+    (pair,) = (of for of in study.results.comparison["pairs"] if {of["first"], of["second"]} == {first, second})
     assert ("may be chance" in leader) == (pair["mcnemar"]["p_holm"] >= 0.05)
-    published = inputs["summary"]["layer4"]
+    published = study.measured["summary"]["layer4"]
     assert f"from {published['ece_before']:.4f} to {published['ece_after']:.4f}" in scaling
     for measure in ("corrupted_accuracy", "accuracy"):
         assert f"{100 * published[measure]:.2f} %" in corruption
 
 
 @pytest.mark.parametrize(
-    ("name", "line"),
+    ("name", "weights", "line"),
     [
-        ("efficientnet_lite0", "An EfficientNet-Lite0 pretrained on ImageNet was fine-tuned"),
-        ("timm/convnext_atto", "A convnext_atto with pretrained weights from timm was fine-tuned"),
+        ("efficientnet_lite0", "imagenet", "An EfficientNet-Lite0 trained on ImageNet and published by Google was"),
+        ("timm/convnext_atto", "imagenet", "A convnext_atto with the weights that timm has for it was fine-tuned"),
+        ("resnet18", "imagenet", "A ResNet-18 trained on ImageNet by Microsoft and bundled with this project was"),
+        ("resnet18", "torchvision", "A ResNet-18 trained on ImageNet and published by torchvision was fine-tuned"),
+        ("resnet18", "file", "A ResNet-18 with the user's own weights was fine-tuned"),
+        ("resnet18", "none", "A ResNet-18 with random weights was fine-tuned"),
     ],
 )
-def test_the_abstract_says_what_was_fine_tuned(inputs, undrawn, tmp_path, name, line):
-    params = copy.deepcopy(inputs["params"])
-    params["backbone"] |= {"name": name, "weights": "imagenet"}
-    write_page(tmp_path / "report.html", **inputs | {"params": params})
-    assert f'<p class="abstract">{line}' in (tmp_path / "report.html").read_text(encoding="utf-8")
+def test_the_abstract_says_what_was_fine_tuned(study, undrawn, tmp_path, name, weights, line):
+    params = copy.deepcopy(study.params)
+    params["backbone"] |= {"name": name, "weights": weights}
+    page = written(study._replace(params=params), tmp_path / "report.html")
+    assert f'<p class="abstract">{line}' in page.replace("&#39;", "'")
 
 
-def test_a_check_that_few_images_failed_says_that_they_are_too_few(inputs, undrawn, tmp_path):
+def test_a_check_that_few_images_failed_says_that_they_are_too_few(study, undrawn, tmp_path):
     said = {}
     for images in (20, 100):
-        params = copy.deepcopy(inputs["params"])
+        params = copy.deepcopy(study.params)
         params["adversarial"]["images"] = images
-        write_page(tmp_path / "page.html", **inputs | {"params": params})
-        said[images] = (tmp_path / "page.html").read_text().count("too few images to tell")
+        page = written(study._replace(params=params), tmp_path / "page.html")
+        said[images] = page.count("too few images to tell")
     assert said[20] > said[100]
 
 
-def test_a_tiny_p_value_is_told_as_a_bound(inputs, undrawn, tmp_path):
-    results = copy.deepcopy(inputs["results"])
+def test_a_tiny_p_value_is_told_as_a_bound(study, undrawn, tmp_path):
+    results = copy.deepcopy(study.results)
     results.comparison["pairs"][0]["mcnemar"]["p_holm"] = 3e-9
-    write_page(tmp_path / "report.html", **inputs | {"results": results})
-    assert "<td>&lt; 0.0001</td>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<td>&lt; 0.0001</td>" in written(study._replace(results=results), tmp_path / "report.html")
 
 
 def test_a_class_may_have_any_name(reader, data):
@@ -241,9 +258,9 @@ def test_a_class_may_have_any_name(reader, data):
     assert CLASSES[2] in "".join(reader.text)
 
 
-def test_the_confidences_give_the_ece_of_the_tables(inputs, data):
+def test_the_confidences_give_the_ece_of_the_tables(study, data):
     labels = np.frombuffer(b64decode(data["predictions"]["labels"]), "<u1")
-    for variant, (logits, truth) in inputs["predictions"].items():
+    for variant, (logits, truth) in study.predictions.items():
         packed = data["predictions"]["of"][variant]
         right = np.frombuffer(b64decode(packed["predicted"]), "<u1") == labels
         confidence = np.frombuffer(b64decode(packed["after"]), "<f4").astype(np.float64)
@@ -254,41 +271,39 @@ def test_the_confidences_give_the_ece_of_the_tables(inputs, data):
         )
 
 
-def test_the_probabilities_of_the_pictures_are_the_calibrated_ones(inputs, data):
-    logits = inputs["predictions"]["full"].logits[inputs["gallery"].rows]
+def test_the_probabilities_of_the_pictures_are_the_calibrated_ones(study, data):
+    logits = study.predictions["full"].logits[study.gallery.rows]
     packed = np.frombuffer(b64decode(data["gallery"]["probabilities"]["full"]), "<u2").reshape(logits.shape)
     np.testing.assert_allclose(packed / 65535, tempered_softmax(logits, TEMPERATURES["full"]), atol=0.5 / 65535 + 1e-9)
 
 
-def test_a_map_that_is_zero_everywhere_stays_so(inputs, undrawn, tmp_path):
-    maps = inputs["gallery"].maps.copy()
+def test_a_map_that_is_zero_everywhere_stays_so(study, undrawn, tmp_path):
+    maps = study.gallery.maps.copy()
     maps[3] = 0
-    write_page(tmp_path / "report.html", **inputs | {"gallery": inputs["gallery"]._replace(maps=maps)})
-    raw = Reader((tmp_path / "report.html").read_text(encoding="utf-8")).raw
-    (data,) = [json.loads(text) for _, attributes, text in raw if attributes.get("id") == "data"]
+    gallery = study.gallery._replace(maps=maps)
+    data = data_of(written(study._replace(gallery=gallery), tmp_path / "report.html"))
     packed = np.frombuffer(b64decode(data["gallery"]["maps"]), "<u1").reshape(PICTURES, 16)
     assert packed[3].tolist() == [0] * 16
     assert np.delete(packed, 3, axis=0).max(axis=1).tolist() == [255] * (PICTURES - 1)
 
 
-def test_the_same_inputs_give_the_same_bytes(inputs, page, tmp_path):
-    write_page(tmp_path / "report.html", **inputs)
-    assert (tmp_path / "report.html").read_bytes() == page.encode()
+def test_the_same_inputs_give_the_same_bytes(study, page, tmp_path):
+    assert written(study, tmp_path / "report.html") == page
 
 
 def test_a_study_of_full_size_stays_under_four_megabytes(tmp_path):
     classes = [f"class number {label}" for label in range(10)]
-    inputs = page_inputs(tmp_path, classes, images=10_000, pictures=900)
+    study = made_up_study(tmp_path, classes, images=10_000, pictures=900)
     noise = np.random.default_rng(0).integers(0, 256, (900, 32, 32, 3), dtype=np.uint8)  # costs more than pictures
-    write_page(tmp_path / "report.html", **inputs | {"gallery": inputs["gallery"]._replace(images=noise)})
+    written(study._replace(gallery=study.gallery._replace(images=noise)), tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 4e6
 
 
-def test_a_missing_figure_is_an_error_and_leaves_no_page(inputs, undrawn, tmp_path):
-    summary = copy.deepcopy(inputs["summary"])
-    del summary["full"]["nll_after"]
+def test_a_missing_figure_is_an_error_and_leaves_no_page(study, undrawn, tmp_path):
+    measured = copy.deepcopy(study.measured)
+    del measured["summary"]["full"]["nll_after"]
     with pytest.raises(jinja2.UndefinedError):
-        write_page(tmp_path / "report.html", **inputs | {"summary": summary})
+        written(study._replace(measured=measured), tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
 
@@ -336,7 +351,7 @@ def test_the_explorer_takes_the_first_picture_of_each_class_that_is_right_under_
     logits[0] = np.eye(3)[2]  # on clean images all are taken for the third class, so none of the others is right,
     logits[0, 7] = np.eye(3)[1]  # but the third image of the second class
     np.save(path, logits)
-    explorer = load_explorer(tmp_path, "full")
+    explorer = load_explorer(tmp_path, made_up_results.VARIANTS, "full")
     counted = ("gaussian_noise", "jpeg_compression")
     assert explorer.conditions == [("clean", 0), *((name, level) for name in counted for level in range(1, 6))]
     assert explorer.labels.tolist() == [0, 1, 2]
@@ -346,17 +361,18 @@ def test_the_explorer_takes_the_first_picture_of_each_class_that_is_right_under_
         np.testing.assert_array_equal(explorer.logits["full"][picture], logits[:11, row])
 
 
-def test_the_probabilities_of_the_explorer_are_the_calibrated_ones(inputs, data):
-    for variant, logits in inputs["explorer"].logits.items():
+def test_the_probabilities_of_the_explorer_are_the_calibrated_ones(study, data):
+    for variant, logits in study.explorer.logits.items():
         packed = np.frombuffer(b64decode(data["explorer"]["probabilities"][variant]), "<u2").reshape(logits.shape)
         calibrated = tempered_softmax(logits.reshape(-1, logits.shape[-1]), TEMPERATURES[variant]).reshape(logits.shape)
         np.testing.assert_allclose(packed / 65535, calibrated, atol=0.5 / 65535 + 1e-9)
 
 
-def test_the_charts_tell_the_figures_that_were_measured(inputs, data):
-    summary, calibration = inputs["summary"], inputs["results"].calibration
+def test_the_charts_tell_the_figures_that_were_measured(study, data):
+    summary, calibration = study.measured["summary"], study.results.calibration
     charts = {chart["title"]: {row["variant"]: row for row in chart["rows"]} for chart in data["results"]}
-    for variant, scores in summary.items():
+    for variant in TEMPERATURES:
+        scores = summary[variant]
         clean = charts["Accuracy, clean images"][variant]
         assert (clean["value"], clean["low"]) == (
             scores["accuracy"],
@@ -379,9 +395,56 @@ def without_green_cones(colour):
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-def test_the_colours_of_the_variants_stay_apart_with_deuteranopia(page, theme):
-    told = {variant: re.findall("#[0-9a-f]{6}", re.search(f"--{variant}: (.*?);", page)[1]) for variant in TEMPERATURES}
-    seen = [without_green_cones(colours[min(theme, len(colours) - 1)]) for colours in told.values()]
+@pytest.mark.parametrize("colours", [COLOURS, COLOURS_ON_DARK], ids=["light", "dark"])
+def test_the_colours_of_the_series_stay_apart_with_deuteranopia(colours):
+    seen = [without_green_cones(colour) for colour in colours]
     # A difference of 2.3 is just noticed side by side; that of #009e73 and #cc79a7, easily mistaken in a line, is 18.
     assert min(np.linalg.norm(one - other) for one, other in combinations(seen, 2)) > 25
+
+
+def test_the_page_has_the_colours_of_the_figures(page, data):
+    for place, (light, dark) in enumerate(zip(COLOURS, COLOURS_ON_DARK, strict=True)):
+        assert f"--series-{place}: light-dark({light.lower()}, {dark.lower()});" in page
+    assert data["colours"] == len(COLOURS)
+
+
+@pytest.mark.parametrize("names", [TWO, FIVE, SEVEN])
+def test_every_variant_of_the_parameters_is_in_every_table_and_every_chart(tmp_path, undrawn, names):
+    page = written(made_up_study(tmp_path, params=params_of(names)), tmp_path / "report.html")
+    reader, data = Reader(page), data_of(page)
+    assert data["variants"] == list(names)
+    assert all([row["variant"] for row in chart["rows"]] == list(names) for chart in data["results"])
+    for rows in (data["robustness"], data["curves"], data["adversarial"]):
+        assert list(dict.fromkeys(row["variant"] for row in rows)) == list(names)
+    for packed in (data["predictions"]["of"], data["gallery"]["probabilities"], data["explorer"]["probabilities"]):
+        assert list(packed) == list(names)
+    ids = {attributes.get("id") for _, attributes in reader.tags}
+    assert {f"reliability-{name}-{side}" for name in names for side in ("before", "after")} < ids
+    heads = re.findall(r"<thead>(.*?)</thead>", page, flags=re.DOTALL)
+    of_variants = [re.findall(r"<code>(\w+)</code>", head) for head in heads if "<code>fc</code>" in head]
+    assert len(of_variants) == 5
+    assert all(list(dict.fromkeys(head)) == list(names) for head in of_variants)
+    abstract = page.split('<p class="abstract">')[1].split("</p>")[0]
+    assert re.findall(r"\(<code>(\w+)</code>\)", abstract) == list(names)
+    assert ("light network" in abstract) == ("scratch" in names)
+
+
+def test_seconds_of_the_frozen_pass_are_those_of_the_variants_that_took_its_features(tmp_path, undrawn):
+    study = made_up_study(tmp_path, params=params_of(FIVE))
+    shared = data_of(written(study, tmp_path / "report.html"))["shared_seconds"]
+    seconds = study.results.training["features"]["seconds"]
+    assert shared == {"fc": seconds, "layer4": seconds, "layer3": 0, "full": seconds, "scratch": 0}
+
+
+def test_what_each_variant_learns_from_and_starts_with_is_said(tmp_path, undrawn):
+    page = written(made_up_study(tmp_path, params=params_of(FIVE)), tmp_path / "report.html")
+    rows = {
+        name: re.findall("<td.*?>(.*?)</td>", cells)
+        for name, cells in re.findall(r'<tr><th scope="row">(what learns|learns from|starts with)</th>(.*?)</tr>', page)
+    }
+    anew = "images augmented anew"
+    assert rows == {
+        "what learns": ["head", "last block and head", "layer3 to head", "everything", "a light network"],
+        "learns from": ["2 cached views", anew, anew, anew, anew],
+        "starts with": ["a random head", "a trained head", "a random head", "a trained head", "random weights"],
+    }

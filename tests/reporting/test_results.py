@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from study.pipeline.params import Refusal
-from study.pipeline.variants import VARIANTS
 from study.reporting.results import load_results
+from tests.made_up_results import VARIANTS
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def root(tmp_path):
 
 
 def test_figures_are_kept_by_variant(root):
-    results = load_results(root)
+    results = load_results(root, VARIANTS)
     assert results.calibration == {variant: {"temperature": 1.5} for variant in VARIANTS}
     assert results.training == {"features": {"seconds": 3.5}} | {variant: {"device": variant} for variant in VARIANTS}
     assert results.adversarial_checks == {variant: {"steps": 2} for variant in VARIANTS}
@@ -52,7 +52,7 @@ def test_figures_are_kept_by_variant(root):
 
 
 def test_the_rows_of_all_variants_follow_each_other_with_their_variant(root):
-    results = load_results(root)
+    results = load_results(root, VARIANTS)
     assert results.curves.to_dict("records") == [{"variant": variant, "epoch": 1} for variant in VARIANTS]
     assert results.adversarial.to_dict("records") == [{"variant": variant, "attack": "clean"} for variant in VARIANTS]
     assert results.reliability.columns.tolist() == ["variant", "accuracy"]
@@ -67,7 +67,7 @@ def test_the_rows_of_all_variants_follow_each_other_with_their_variant(root):
 
 
 def test_class_names_stay_text_whatever_they_look_like(root):
-    confusion = load_results(root).confusion
+    confusion = load_results(root, VARIANTS).confusion
     assert confusion[["actual", "predicted"]].to_numpy().tolist()[:2] == [["cat, grey", "007"], ["NA", "nan"]]
 
 
@@ -75,4 +75,15 @@ def test_a_missing_file_is_refused_with_the_stage_that_makes_it(root):
     path = root / "results/corruption/layer4/conditions.csv"
     path.unlink()
     with pytest.raises(Refusal, match=r"layer4/conditions\.csv is missing: `dvc repro corrupt_eval@layer4` makes it"):
-        load_results(root)
+        load_results(root, VARIANTS)
+
+
+def test_the_variants_that_are_asked_for_are_loaded_in_their_order(root):
+    results = load_results(root, ["full", "fc"])
+    assert results.variants == ("full", "fc")
+    assert results.curves["variant"].tolist() == ["full", "fc"]
+
+
+def test_a_variant_without_results_is_refused_with_the_stage_that_trains_it(root):
+    with pytest.raises(Refusal, match=r"layer3/metrics\.json is missing: `dvc repro calibrate@layer3` makes it"):
+        load_results(root, ["fc", "layer3"])

@@ -19,44 +19,49 @@ from safetensors.torch import load_file, save, save_file
 from sklearn.datasets import load_sample_image
 from torch.nn import functional as F
 
-from study.networks.backbones import NAMES, from_timm
-from study.networks.classifier import Classifier, Head, load_backbone
+from study.networks.backbones import NAMES, from_timm, untrained
+from study.networks.classifier import Classifier, Head, save_classifier
+from study.networks.stages import backbone_state, load_backbone
 from study.networks.timm_backbones import LITE0, timm_library
 from study.networks.torchvision_backbones import MOBILENETS, RESNETS
 from study.pipeline.params import Refusal, parse
 from study.pipeline.torchvision_shim import torchvision
 from study.sources import backbone_weights as module
-from study.sources.backbone_weights import BUNDLED, BUNDLED_SHA256, Weights, backbone_weights, imagenet, rescaled
+from study.sources.backbone_weights import BUNDLED, Weights, backbone_weights, imagenet, rescaled, weights_file
 
 PROJECT = Path(__file__).parents[2]
 RESNET18 = set(torchvision.models.resnet18(weights=None).state_dict()) - {"fc.weight", "fc.bias"}
 
 
-def _fits_the_classifier(state, folder):
-    save_file(state, folder / "resnet18.safetensors")
-    load_backbone(Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 32), folder / "resnet18.safetensors")
+def _is_a_resnet18(state):
+    load_backbone(untrained("resnet18").stages, state)
     return set(state) == RESNET18
 
 
-def test_the_bundled_file_is_the_one_its_readme_describes():
-    assert hashlib.sha256((PROJECT / BUNDLED).read_bytes()).hexdigest() == BUNDLED_SHA256
-    assert BUNDLED_SHA256 in (PROJECT / BUNDLED.parent / "README.md").read_text()
+@pytest.mark.parametrize("weights", BUNDLED)
+def test_a_bundled_file_is_the_one_its_readme_describes(weights):
+    path, sha256 = BUNDLED[weights]
+    assert hashlib.sha256((PROJECT / path).read_bytes()).hexdigest() == sha256
+    assert sha256 in (PROJECT / path.parent / "README.md").read_text()
 
 
-def test_tinyimagenet_is_a_resnet18_without_head_in_half_precision(tmp_path):
-    state = backbone_weights("resnet18", "tinyimagenet", PROJECT)
-    assert _fits_the_classifier(state, tmp_path)
+@pytest.mark.parametrize("weights", BUNDLED)
+def test_bundled_weights_are_a_resnet18_without_head_in_half_precision(weights):
+    state = backbone_weights("resnet18", weights, PROJECT)
+    assert _is_a_resnet18(state)
     assert state["conv1.weight"].dtype == torch.float16
 
 
-def test_a_damaged_bundled_file_is_refused(tmp_path):
+@pytest.mark.parametrize("weights", BUNDLED)
+def test_a_damaged_bundled_file_is_refused(tmp_path, weights):
+    path, _ = BUNDLED[weights]
     (tmp_path / "weights").mkdir()
-    shutil.copy(PROJECT / BUNDLED, tmp_path / BUNDLED)
-    with (tmp_path / BUNDLED).open("r+b") as file:
+    shutil.copy(PROJECT / path, tmp_path / path)
+    with (tmp_path / path).open("r+b") as file:
         file.seek(1_000_000)
         file.write(b"?")
-    with pytest.raises(Refusal, match=r"resnet18_tinyimagenet\.safetensors is missing or damaged"):
-        backbone_weights("resnet18", "tinyimagenet", tmp_path)
+    with pytest.raises(Refusal, match=rf"{path.name} is missing or damaged"):
+        backbone_weights("resnet18", weights, tmp_path)
 
 
 def test_none_is_random_but_the_same_each_time_and_leaves_torchs_generator_alone(tmp_path):
@@ -64,7 +69,7 @@ def test_none_is_random_but_the_same_each_time_and_leaves_torchs_generator_alone
     first = backbone_weights("resnet18", "none", tmp_path)
     drawn = torch.rand(1)
     second = backbone_weights("resnet18", "none", tmp_path)
-    assert _fits_the_classifier(first, tmp_path)
+    assert _is_a_resnet18(first)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert first["conv1.weight"].std() > 0
     torch.manual_seed(7)
@@ -94,31 +99,31 @@ def published():
     return f"/resnet18-{hashlib.sha256(content).hexdigest()[:8]}.pth", content
 
 
-def test_imagenet_is_downloaded_without_its_head(published, file_server, tmp_path, monkeypatch):
+def test_torchvision_s_weights_are_downloaded_without_their_head(published, file_server, tmp_path, monkeypatch):
     name, content = published
     file_server.files[name] = content
     serve(monkeypatch, file_server.address + name, tmp_path)
-    assert _fits_the_classifier(backbone_weights("resnet18", "imagenet", tmp_path), tmp_path)
+    assert _is_a_resnet18(backbone_weights("resnet18", "torchvision", tmp_path))
 
 
-def test_imagenet_weights_with_the_wrong_hash_are_refused(published, file_server, tmp_path, monkeypatch):
+def test_downloaded_weights_with_the_wrong_hash_are_refused(published, file_server, tmp_path, monkeypatch):
     name, content = published
     file_server.files[name] = content[:-1] + b"?"
     serve(monkeypatch, file_server.address + name, tmp_path)
     with pytest.raises(Refusal, match=r"resnet18-.*\.pth cannot be downloaded \(invalid hash value"):
-        backbone_weights("resnet18", "imagenet", tmp_path)
+        backbone_weights("resnet18", "torchvision", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_imagenet_without_network_is_refused_in_one_line_with_the_way_out(
+def test_a_download_without_network_is_refused_in_one_line_with_the_way_out(
     dead_address, file_server, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(module, "TIMEOUT", 0.2)
     file_server.silent = True
     for address in (dead_address, file_server.address):
         serve(monkeypatch, f"{address}/resnet18-00000000.pth", tmp_path)
-        with pytest.raises(Refusal, match=r"-S backbone\.weights=tinyimagenet") as refusal:
-            backbone_weights("resnet18", "imagenet", tmp_path)
+        with pytest.raises(Refusal, match=r"-S backbone\.weights=imagenet") as refusal:
+            backbone_weights("resnet18", "torchvision", tmp_path)
         assert "\n" not in str(refusal.value)
 
 
@@ -136,11 +141,10 @@ def test_random_weights_rescaled_on_images_keep_their_signals_alive(name, tmp_pa
     torch.manual_seed(7)
     after = rescaled(name, state, images)
     drawn = torch.rand(1)
-    save_file(after, tmp_path / "weights.safetensors")
-    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 64, name)
-    load_backbone(model, tmp_path / "weights.safetensors")
+    model = Classifier(untrained(name), Head(hidden=[], dropout=0.0), ["a", "b"], 64).eval()
+    load_backbone(model.backbone, after)
     with torch.inference_mode():
-        features = model.eval().tail(model.trunk(model.preprocess(torch.from_numpy(images[:32]))))
+        features = model.pooled(torch.from_numpy(images[:32]))
     least = 0.01 if from_timm(name) else 0.1  # Lite0 and resnet10t spread by .05 to .07
     assert least < features.std(0).mean() < 10
     assert {key for key in state if not torch.equal(state[key], after[key])} == {
@@ -152,9 +156,7 @@ def test_random_weights_rescaled_on_images_keep_their_signals_alive(name, tmp_pa
 
 @pytest.mark.parametrize("name", ["resnet34", "mobilenet_v2", "efficientnet_lite0", "timm/mobilenetv3_small_050"])
 def test_other_backbones_start_from_none_without_their_classifier(name, tmp_path):
-    state = backbone_weights(name, "none", tmp_path)
-    save_file(state, tmp_path / "weights.safetensors")
-    load_backbone(Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 32, name), tmp_path / "weights.safetensors")
+    load_backbone(untrained(name).stages, backbone_weights(name, "none", tmp_path))
 
 
 def test_the_bundled_weights_are_refused_for_a_backbone_that_they_are_not_of(tmp_path):
@@ -162,8 +164,14 @@ def test_the_bundled_weights_are_refused_for_a_backbone_that_they_are_not_of(tmp
         backbone_weights("resnet50", "tinyimagenet", tmp_path)
 
 
+@pytest.mark.parametrize("name", [LITE0, "timm/resnet26"])
+def test_torchvision_has_no_weights_of_timm_s_networks(name, tmp_path):
+    with pytest.raises(Refusal, match=f"torchvision: {name} is not torchvision's: choose imagenet, file or none"):
+        backbone_weights(name, "torchvision", tmp_path)
+
+
 def test_other_weights_are_refused():
-    with pytest.raises(Refusal, match="'tinyimagenet', 'imagenet' or 'none'"):
+    with pytest.raises(Refusal, match="'imagenet', 'torchvision', 'tinyimagenet', 'file' or 'none'"):
         parse({"backbone": {"weights": "resnet50"}}, "backbone.weights", Weights)
 
 
@@ -208,14 +216,14 @@ def google():
 def lite0_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("lite0") / "weights.safetensors"
     save_file(backbone_weights(LITE0, "imagenet", PROJECT), path)
-    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 224, LITE0).eval()
+    model = Classifier(untrained(LITE0), Head(hidden=[], dropout=0.0), ["a", "b"], 224).eval()
     load_backbone(model, path)
     return model
 
 
 def features(model, images):
     with torch.inference_mode():
-        return model.tail(model.trunk(model.preprocess(images)))
+        return model.pooled(images)
 
 
 @pytest.mark.parametrize("image_size", [96, 77])
@@ -356,3 +364,117 @@ def test_a_hub_that_does_not_answer_is_asked_once_and_refused_in_one_line(
 def test_a_network_without_weights_is_refused(tmp_path):
     with pytest.raises(Refusal, match="timm has no weights for timm/darknet17: choose none, or another name"):
         backbone_weights("timm/darknet17", "imagenet", tmp_path)
+
+
+def drawn(name):
+    torch.manual_seed(3)
+    return backbone_state(untrained(name).stages)
+
+
+WAYS = {  # a state dict, as people's files have it
+    "plain": lambda state: state,
+    "with a head": lambda state: state | {"fc.weight": torch.zeros(5, 512), "fc.bias": torch.zeros(5)},
+    "without counters": lambda state: {key: value for key, value in state.items() if "num_batches" not in key},
+    "of DataParallel": lambda state: {f"module.{key}": value for key, value in state.items()},
+    "of a wrapper": lambda state: {f"model.backbone.{key}": value for key, value in state.items()},
+    "under state_dict": lambda state: {"epoch": 3, "state_dict": state},
+    "under model": lambda state: {"optimizer": {}, "model": {f"module.{key}": value for key, value in state.items()}},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_person_s_own_weights_are_read_however_they_were_saved(way, tmp_path):
+    state, path = drawn("resnet18"), tmp_path / "mine.pth"
+    torch.save(WAYS[way](state), path)
+    found = backbone_weights("resnet18", "file", PROJECT, path)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floating_point_formats_come_through(dtype, tmp_path):
+    state = {key: value.to(dtype) if value.is_floating_point() else value for key, value in drawn("resnet18").items()}
+    save_file(state, tmp_path / "mine.safetensors")
+    stages = untrained("resnet18").stages
+    load_backbone(stages, weights_file("resnet18", tmp_path / "mine.safetensors"))
+    assert all(torch.equal(value, state[key].float()) for key, value in backbone_state(stages).items() if value.ndim)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", LITE0, "timm/resnet10t"])
+def test_a_model_of_this_project_is_a_backbone_too(name, tmp_path):
+    torch.manual_seed(4)
+    model = Classifier(untrained(name), Head(hidden=[8], dropout=0.1), ["a", "b"], 64)
+    save_classifier(model, tmp_path / "full.safetensors")
+    found, state = weights_file(name, tmp_path / "full.safetensors"), backbone_state(model.backbone)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], value) for key, value in state.items())
+
+
+class Hostile:
+    def __reduce__(self):
+        return pytest.fail, ("unpickled",)
+
+
+def saved(change):
+    def save(path):
+        torch.save(change(drawn("resnet18")), path)
+
+    return save
+
+
+ODD = {
+    "missing": (lambda path: None, "there is no such file"),
+    "a folder": (lambda path: path.mkdir(), "there is no such file"),
+    "empty": (lambda path: path.touch(), "it is empty"),
+    "no pickle": (lambda path: path.write_bytes(b"not a pickle"), "torch cannot read it as plain tensors"),
+    "with code": (lambda path: torch.save({"a": Hostile()}, path), "torch cannot read it as plain tensors"),
+    "no state dict": (lambda path: torch.save([1, 2], path), "it holds no state dict"),
+    "an empty one": (lambda path: torch.save({}, path), "it holds no state dict"),
+    "another network's": (
+        lambda path: torch.save(drawn("resnet34"), path),
+        r"it has layer1\.2\.conv1\.weight, layer1\.2\.bn1\.weight, .* and \d+ more, which resnet18 has not",
+    ),
+    "a smaller network's": (
+        saved(lambda state: {key: value for key, value in state.items() if not key.startswith("layer4.1")}),
+        r"it lacks layer4\.1\.conv1\.weight, layer4\.1\.bn1\.weight, .* and \d+ more, which resnet18 has",
+    ),
+    "of other shapes": (
+        saved(lambda state: state | {"conv1.weight": torch.zeros(64, 1, 7, 7)}),
+        r"the shape of conv1\.weight is another than resnet18's: \(64, 1, 7, 7\), not \(64, 3, 7, 7\)",
+    ),
+    "not finite": (
+        saved(lambda state: state | {"bn1.weight": torch.full((64,), float("nan"))}),
+        r"bn1\.weight holds numbers that are not finite",
+    ),
+    "complex": (
+        saved(lambda state: state | {"conv1.weight": state["conv1.weight"].to(torch.complex64)}),
+        r"conv1\.weight is in a number format that cannot be read: torch\.complex64",
+    ),
+    "whole numbers": (
+        saved(lambda state: state | {"conv1.weight": state["conv1.weight"].to(torch.int8)}),
+        r"conv1\.weight is in a number format that cannot be read: torch\.int8",
+    ),
+    "sparse": (
+        saved(lambda state: state | {"fc.weight": torch.eye(3).to_sparse()}),
+        r"fc\.weight is in a number format that cannot be read: torch\.float32",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*TypedStorage:UserWarning")
+@pytest.mark.parametrize("kind", ODD)
+def test_a_file_that_is_no_backbone_is_refused_in_one_line(kind, tmp_path):
+    make, said = ODD[kind]
+    path = tmp_path / "mine.pth"
+    make(path)
+    with pytest.raises(Refusal, match=said) as refusal:
+        weights_file("resnet18", path)
+    assert str(refusal.value).startswith(f"params.yaml: backbone.path = {path}: ") and "\n" not in str(refusal.value)
+
+
+def test_a_safetensors_file_cut_short_is_refused_in_one_line(tmp_path):
+    content = (PROJECT / BUNDLED["tinyimagenet"][0]).read_bytes()
+    (tmp_path / "mine.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(Refusal, match="it is no safetensors file") as refusal:
+        weights_file("resnet18", tmp_path / "mine.safetensors")
+    assert "\n" not in str(refusal.value)

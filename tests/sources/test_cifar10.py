@@ -1,15 +1,19 @@
 import hashlib
-import json
 import os
 import pickle
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from study.data.splits import save_facts
 from study.pipeline.params import Refusal
-from study.sources import fetch
-from study.sources.cifar10 import CACHE, CIFAR10, at_hand, load
+from study.sources import digits, fetch
+from study.sources.cifar10 import CIFAR10 as SOURCE
+
+CIFAR10, at_hand, load = SOURCE.published, SOURCE.at_hand, SOURCE.load
+CACHE = SOURCE.cache(Path())
 
 REAL_CIFAR10 = os.environ.get("CIFAR10_DIR")
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -69,7 +73,7 @@ def _assert_is_official(raw, official):
     assert raw.train_images.shape == (5 * BATCH, 32, 32, 3) and raw.test_images.shape == (BATCH, 32, 32, 3)
     assert raw.train_images.dtype == np.uint8 and raw.train_labels.dtype == np.int64
     assert raw.train_labels.tolist() == list(range(10)) * 10 and raw.test_labels.tolist() == list(range(10)) * 2
-    assert raw.classes == CLASSES
+    assert raw.facts == ("CIFAR-10", CLASSES, True)
 
 
 def test_cifar10_is_read_from_the_unpacked_folder(official, archive, root, monkeypatch):
@@ -269,15 +273,14 @@ def test_cifar10_is_at_hand_where_a_copy_is(root, monkeypatch):
     assert at_hand(root)
     monkeypatch.delenv("CIFAR10_DIR")
 
-    classes = root / "data/raw/classes.json"
-    classes.parent.mkdir(parents=True)
-    classes.write_text('["0", "1"]')
-    assert not at_hand(root)
-    classes.write_text('["airplane", "bee"]')  # someone's own pictures
-    assert not at_hand(root)
-    classes.write_text(json.dumps(CLASSES))
+    facts = root / "data/raw"
+    facts.mkdir(parents=True)
+    for other in (digits.FACTS, SOURCE.facts._replace(classes=["airplane", "bee"])):  # someone's own pictures
+        save_facts(other, facts)
+        assert not at_hand(root)
+    save_facts(SOURCE.facts, facts)
     assert at_hand(root)
-    classes.unlink()
+    (facts / "dataset.json").unlink()
 
     (root / CACHE).mkdir(parents=True)
     (root / CACHE / f"{CIFAR10.filename}.part").touch()
@@ -301,6 +304,6 @@ def test_the_real_cifar10_is_balanced_and_looks_as_published(root, monkeypatch):
     assert (
         np.bincount(raw.train_labels).tolist() == [5000] * 10 and np.bincount(raw.test_labels).tolist() == [1000] * 10
     )
-    assert raw.classes == CLASSES
+    assert raw.facts == ("CIFAR-10", CLASSES, True)
     mean = raw.train_images.mean((0, 1, 2)) / 255
     np.testing.assert_allclose(mean, [0.4914, 0.4822, 0.4465], atol=1e-4)  # the mean quoted everywhere

@@ -9,7 +9,7 @@ def test_digits_are_scikit_learns_enlarged_and_split_once_for_all():
     assert raw.train_images.shape == (1437, 32, 32, 3) and raw.test_images.shape == (360, 32, 32, 3)
     assert raw.train_images.dtype == np.uint8 and raw.train_labels.dtype == np.int64
     assert raw.train_images.max() == 255  # 16, the darkest ink
-    assert raw.classes == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+    assert raw.facts.classes == ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
     everything = np.bincount(np.concatenate([raw.train_labels, raw.test_labels]))
     np.testing.assert_array_equal(everything, np.bincount(load_digits().target))
     np.testing.assert_allclose(np.bincount(raw.test_labels), everything * 360 / 1797, atol=1)

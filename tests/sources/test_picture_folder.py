@@ -172,7 +172,7 @@ def test_what_is_hidden_or_no_picture_by_its_suffix_is_passed_over(tmp_path):
     fill(tmp_path / "cat", {".thumbnails": 3, "@eaDir": 3}, size=APART)
     listing = list_pictures(tmp_path)
     assert listing.classes == ["cat", "dog"] and len(listing.train_files) == 4
-    read_pictures(listing, 32)
+    read_pictures(listing, 32, "mine")
 
 
 def test_what_was_left_out_is_counted_by_suffix(tmp_path):
@@ -227,7 +227,7 @@ def test_a_copy_of_a_picture_counts_once(tmp_path):
     assert "has 40 pictures of 2 classes, 20 of cat, the smallest (left out 161 copies of" in refusal(
         lambda: enough(tmp_path, train=100)
     )
-    raw = read_pictures(listing, 16)
+    raw = read_pictures(listing, 16, "mine")
     splits = draw(raw, Data(**DATA | {"train": 20, "val": 8, "test": 12})).values()
     assert len({image.tobytes() for split in splits for image in split.images}) == 20 + 8 + 12
 
@@ -274,7 +274,7 @@ def test_empty_files_are_no_copies_and_are_named_when_they_are_read(tmp_path):
     fill(tmp_path, {"cat": 1, "dog": 1})
     for name in ("cat/empty.png", "dog/empty.png"):
         (tmp_path / name).touch()
-    assert "2 of 4 pictures cannot be read: " in refusal(read_pictures, list_pictures(tmp_path), 16)
+    assert "2 of 4 pictures cannot be read: " in refusal(read_pictures, list_pictures(tmp_path), 16, "mine")
 
 
 def test_files_that_differ_and_are_the_same_square_are_named_when_they_are_read(tmp_path):
@@ -283,18 +283,18 @@ def test_files_that_differ_and_are_the_same_square_are_named_when_they_are_read(
     for name in ("train/cat/0", "train/cat/1", "train/dog/0", "test/cat/0", "test/dog/0"):
         Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / f"{name}.png")
     listing = list_pictures(tmp_path)
-    assert remarks(listing, read_pictures(listing, 16)) == []
+    assert remarks(listing, read_pictures(listing, 16, "mine")) == []
     Image.open(tmp_path / "train/cat/0.png").save(tmp_path / "test/cat/5.bmp")
     listing = list_pictures(tmp_path)
     assert listing.notes == []
-    assert remarks(listing, read_pictures(listing, 16)) == [
+    assert remarks(listing, read_pictures(listing, 16, "mine")) == [
         "2 pictures look like another at 16 pixels a side, though the files differ: test/cat/5.bmp = train/cat/0.png"
     ]
 
 
 def test_pictures_of_one_colour_to_train_on_are_counted_and_the_first_are_named(tmp_path):
     listing = list_pictures(fill_split(tmp_path, {"train": {"cat": 3, "dog": 2}, "test": {"cat": 1, "dog": 1}}))
-    raw = read_pictures(listing, 16)
+    raw = read_pictures(listing, 16, "mine")
     assert remarks(listing, raw)[-1] == (
         "of one colour, with nothing to see: 5 pictures to train on: "
         "train/cat/0.png, train/cat/1.png, train/cat/2.png and 2 more"
@@ -338,7 +338,7 @@ def test_a_val_beside_train_and_test_is_the_validation_set(tmp_path):
     for name, count, size in (("train", 9, (20, 30)), ("valid", 3, APART), ("test", 5, (22, 30))):
         fill(tmp_path / name, {"cat": count, "dog": count}, size)
     listing = list_pictures(tmp_path)
-    raw = read_pictures(listing, 16)
+    raw = read_pictures(listing, 16, "mine")
     assert listing.notes == []
     for part, files, images, labels, count in (
         ("train", listing.train_files, raw.train_images, raw.train_labels, 18),
@@ -460,17 +460,17 @@ def odd_pictures(folder):
 @pytest.mark.parametrize("side", [32, 48])
 def test_every_picture_is_read_as_inference_reads_it(tmp_path, side):
     listing = list_pictures(odd_pictures(tmp_path))
-    raw = read_pictures(listing, side)
+    raw = read_pictures(listing, side, "mine")
     assert raw.train_images.shape == (10, side, side, 3) and raw.train_images.dtype == np.uint8
     assert raw.test_images.shape == (0, side, side, 3) and raw.test_labels.shape == (0,)
     for file, image in zip(listing.train_files, raw.train_images, strict=True):
         np.testing.assert_array_equal(image, read_image(file.read_bytes(), (side, side)))
-    assert raw.classes == ["class 0", "class 1"]
+    assert raw.facts == ("mine", ["class 0", "class 1"], True)
 
 
 def test_train_and_test_pictures_are_read_into_their_own_arrays(tmp_path):
     fill_split(tmp_path, {"train": {"cat": 3, "dog": 3}, "test": {"cat": 2, "dog": 2}})
-    raw = read_pictures(list_pictures(tmp_path), 16)
+    raw = read_pictures(list_pictures(tmp_path), 16, "mine")
     assert (raw.train_images[:, 0, 0, 0] == 40 * raw.train_labels).all()
     assert (raw.test_images[:, 0, 0, 0] == 40 * raw.test_labels).all()
     assert len(raw.train_images) == 6 and len(raw.test_images) == 4
@@ -480,20 +480,20 @@ def test_bad_pictures_are_counted_and_the_first_are_named(tmp_path):
     fill(tmp_path, {"cat": 3, "dog": 3})
     whole = (tmp_path / "cat/0.png").read_bytes()
     (tmp_path / "cat/empty.png").touch()
-    assert "1 of 7 pictures cannot be read: " in (line := refusal(read_pictures, list_pictures(tmp_path), 32))
+    assert "1 of 7 pictures cannot be read: " in (line := refusal(read_pictures, list_pictures(tmp_path), 32, "mine"))
     assert f"{tmp_path}/cat/empty.png (empty file); repair them, or remove them" in line
     (tmp_path / "cat/short.png").write_bytes(whole[:-30])
     (tmp_path / "cat/text.jpg").write_text("no picture")
     (tmp_path / "dog/new\nline.gif").write_text("no picture either")
     (tmp_path / "dog/cut.png").write_bytes(whole[:-40])
-    line = refusal(read_pictures, list_pictures(tmp_path), 32)
+    line = refusal(read_pictures, list_pictures(tmp_path), 32, "mine")
     assert line.startswith("5 of 11 pictures cannot be read: ")
     assert line.count(" (") == picture_folder.NAMED and " and 2 more; " in line
 
 
 def test_stderr_is_whole_again_after_reading_in_threads(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(picture_folder, "THREADS", 4)
-    read_pictures(list_pictures(fill(tmp_path, {"cat": 20, "dog": 20})), 16)
+    read_pictures(list_pictures(fill(tmp_path, {"cat": 20, "dog": 20})), 16, "mine")
     os.write(2, b"heard\n")
     assert capfd.readouterr().err == "heard\n"
 
@@ -510,7 +510,7 @@ def test_an_interrupted_reading_does_not_read_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(picture_folder, "decode", decode)
     with pytest.raises(KeyboardInterrupt):
-        read_pictures(list_pictures(fill(tmp_path, {"cat": 200, "dog": 200})), 16)
+        read_pictures(list_pictures(fill(tmp_path, {"cat": 200, "dog": 200})), 16, "mine")
     assert len(read) < 200
 
 

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from study.data.splits import Raw
+from study.data.splits import Facts, Raw
 from study.pipeline.params import Refusal, parse
 from study.sources.stratified_draw import Data, draw, places
 
@@ -42,7 +42,7 @@ def test_a_folder_may_have_any_number_of_images_as_far_as_is_known_here():
         ({"side": 257}, "data.side = 257: input should be less than or equal to 256"),
         ({"train": 1e4}, "data.train = 10000.0: input should be a valid integer"),
         ({"seed": -1}, "data.seed = -1: input should be greater than or equal to 0"),
-        ({"dataset": "cifar100"}, "data.dataset = 'cifar100': input should be 'cifar10', 'digits' or 'folder'"),
+        ({"dataset": "svhn"}, "data.dataset = 'svhn': input should be 'cifar10', 'cifar100', 'digits' or 'folder'"),
         ({"trian": 100}, "data.trian is not a known parameter"),
     ],
 )
@@ -58,8 +58,22 @@ def raw():
     """Forty images of each of ten classes to train on and ten to test on; an image's first pixel is its index."""
     train_labels, test_labels = np.repeat(np.arange(10), 40), np.tile(np.arange(10), 10)
     return Raw.without_val(
-        (_numbered(400), train_labels), (_numbered(100), test_labels), [str(label) for label in range(10)]
+        (_numbered(400), train_labels),
+        (_numbered(100), test_labels),
+        Facts("made up", [str(label) for label in range(10)], mirrors=True),
     )
+
+
+def val_of(splits):
+    """The places of its two halves, ascending."""
+    return np.sort(np.concatenate([splits[half].indices for half in ("selection", "calibration")]))
+
+
+def counts_of(splits):
+    """The images of each class in train, val and test."""
+    labels = {name: splits[name].labels for name in ("train", "test")}
+    labels["val"] = np.concatenate([splits[half].labels for half in ("selection", "calibration")])
+    return {name: np.bincount(of).tolist() for name, of in labels.items()}
 
 
 def _numbered(count):
@@ -74,20 +88,20 @@ def _data(**change):
 
 def test_each_split_has_every_class_in_proportion(raw):
     splits = draw(raw, _data())
-    counts = {name: np.bincount(split.labels).tolist() for name, split in splits.items()}
-    assert counts == {"train": [20] * 10, "val": [10] * 10, "test": [5] * 10}
+    assert counts_of(splits) == {"train": [20] * 10, "val": [10] * 10, "test": [5] * 10}
 
 
 def test_train_and_val_share_no_image(raw):
     splits = draw(raw, _data())
-    assert len(set(splits["train"].indices) | set(splits["val"].indices)) == 200 + 100
+    assert len(set(splits["train"].indices) | set(val_of(splits))) == 200 + 100
 
 
 def test_indices_point_to_the_images_and_labels_that_were_drawn(raw):
     splits = draw(raw, _data())
     for name, images, labels in (
         ("train", raw.train_images, raw.train_labels),
-        ("val", raw.train_images, raw.train_labels),
+        ("selection", raw.train_images, raw.train_labels),
+        ("calibration", raw.train_images, raw.train_labels),
         ("test", raw.test_images, raw.test_labels),
     ):
         indices = splits[name].indices
@@ -98,9 +112,7 @@ def test_indices_point_to_the_images_and_labels_that_were_drawn(raw):
 
 def test_all_the_images_may_be_drawn_and_the_test_set_keeps_its_order(raw):
     splits = draw(raw, _data(train=300, val=100, test=100))
-    np.testing.assert_array_equal(
-        np.sort(np.concatenate([splits[name].indices for name in ("train", "val")])), range(400)
-    )
+    np.testing.assert_array_equal(np.sort(np.concatenate([splits["train"].indices, val_of(splits)])), range(400))
     np.testing.assert_array_equal(splits["test"].indices, range(100))
 
 
@@ -114,8 +126,7 @@ def test_ten_images_are_one_of_each_class_even_where_classes_differ_in_size(raw)
     keep = np.r_[0:30, 40:400]  # class 0 has thirty, the others forty
     unequal = raw._replace(train_images=raw.train_images[keep], train_labels=raw.train_labels[keep])
     splits = draw(unequal, _data(train=10, val=10, test=10))
-    for split in splits.values():
-        assert sorted(split.labels) == list(range(10))
+    assert counts_of(splits) == dict.fromkeys(("train", "val", "test"), [1] * 10)
 
 
 def test_the_seed_alone_decides_what_is_drawn(raw):
@@ -138,7 +149,7 @@ def test_without_test_images_the_test_split_comes_from_all_and_shares_none(raw):
     splits = draw(alone, _data(train=200, val=100, test=50))
     indices = [set(split.indices) for split in splits.values()]
     assert len(set.union(*indices)) == sum(map(len, indices)) == 200 + 100 + 50
-    assert {name: np.bincount(split.labels).tolist() for name, split in splits.items()} == {
+    assert counts_of(splits) == {
         "train": [20] * 10,
         "val": [10] * 10,
         "test": [5] * 10,
@@ -159,30 +170,37 @@ def test_val_is_drawn_from_images_of_its_own_where_there_are_any(raw, tested):
         test_labels=raw.test_labels[:tested],
     )
     splits = draw(own, _data(train=350, val=30, test=50))  # with val drawn from the 400, there would not be enough
-    assert {name: np.bincount(split.labels).tolist() for name, split in splits.items()} == {
+    assert counts_of(splits) == {
         "train": [35] * 10,
         "val": [3] * 10,
         "test": [5] * 10,
     }
     for name, images in (
         ("train", own.train_images),
-        ("val", own.val_images),
+        ("selection", own.val_images),
+        ("calibration", own.val_images),
         ("test", own.test_images if tested else own.train_images),
     ):
         indices = splits[name].indices
         np.testing.assert_array_equal(splits[name].images, images[indices])
         assert len(set(indices)) == len(indices) and (np.diff(indices) > 0).all()
     assert tested or not set(splits["train"].indices) & set(splits["test"].indices)
-    assert not np.array_equal(
-        draw(own, _data(train=350, val=30, test=50, seed=1))["val"].indices, splits["val"].indices
-    )
+    assert not np.array_equal(val_of(draw(own, _data(train=350, val=30, test=50, seed=1))), val_of(splits))
 
 
 def test_all_of_each_split_of_its_own_may_be_drawn(raw):
     own = raw._replace(val_images=_numbered(60), val_labels=np.tile(np.arange(10), 6))
     splits = draw(own, _data(train=400, val=60, test=100))
-    for name, count in (("train", 400), ("val", 60), ("test", 100)):
-        np.testing.assert_array_equal(splits[name].indices, range(count))
+    for found, count in ((splits["train"].indices, 400), (val_of(splits), 60), (splits["test"].indices, 100)):
+        np.testing.assert_array_equal(found, range(count))
+
+
+def test_the_halves_of_val_take_its_images_in_turn(raw):
+    splits = draw(raw, _data(val=99))
+    whole = val_of(splits)
+    np.testing.assert_array_equal(splits["selection"].indices, whole[0::2])
+    np.testing.assert_array_equal(splits["calibration"].indices, whole[1::2])
+    assert (len(splits["selection"].labels), len(splits["calibration"].labels)) == (50, 49)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def save_corrupted(root, images):
     corrupted = Corrupted(planned, np.stack([images, *under]), np.arange(len(images)) % 3)
     folder = root / "data/corrupted"
     folder.mkdir(parents=True)
-    np.save(folder / "images.npy", corrupted.inputs)
+    np.save(folder / "images.npy", corrupted.images)
     np.save(folder / "labels.npy", corrupted.labels)
     write_json(folder / "conditions.json", planned)
     return corrupted

@@ -98,7 +98,7 @@ def test_without_learned_statistics_a_row_is_what_a_network_in_training_mode_yie
 ):
     run(PARAMS, root, "fc")
     rows = table(root).query(f"batch_size == {size}").set_index(["corruption", "severity"])
-    for condition, images in zip(corrupted.conditions, corrupted.inputs[:, :12], strict=True):
+    for condition, images in zip(corrupted.conditions, corrupted.images[:, :12], strict=True):
         place = condition["corruption"], condition["severity"]
         if place in rows.index:
             batches = [in_training_mode(images[start : start + size]) for start in range(0, 12, size)]
@@ -111,13 +111,13 @@ def test_the_answers_kept_are_those_at_the_largest_batch_size(root, corrupted, i
     confidence, correct = adapted(root)
     assert (confidence.shape, confidence.dtype, correct.shape, correct.dtype) == ((5, 12), float, (5, 12), bool)
     assert table(root).query("batch_size == 12")["accuracy"].tolist() == pytest.approx(correct.mean(axis=1))
-    for place, images in enumerate(corrupted.inputs[:, :12]):
+    for place, images in enumerate(corrupted.images[:, :12]):
         np.testing.assert_allclose(confidence[place], in_training_mode(images).max(axis=1), atol=1e-4)
 
 
 def test_with_very_many_learned_images_the_answers_are_those_without_adaptation(root, corrupted):
     model = load_classifier(root / "models/fc.safetensors", mirror=True)
-    expected = tempered_softmax([predict(model, images) for images in corrupted.inputs[:, :12]], TEMPERATURE)
+    expected = tempered_softmax([predict(model, images) for images in corrupted.images[:, :12]], TEMPERATURE)
     confidence, correct = adapted(root, pseudo_count=1_000_000)
     np.testing.assert_allclose(confidence, expected.max(axis=-1), atol=1e-3)
     np.testing.assert_array_equal(correct, expected.argmax(axis=-1) == corrupted.labels[:12])

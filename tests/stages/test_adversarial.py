@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score
 from stages.adversarial import run
 from study.attacks.gradient_attacks import ascent, fgsm
 from study.evaluation.temperature import save_temperature
+from study.networks.backbones import untrained
 from study.networks.classifier import Classifier, Head, save_classifier
 from study.networks.loading import load_classifier
 from study.pipeline.params import Refusal
@@ -31,7 +32,7 @@ def root(tmp_path_factory):
     """
     root = tmp_path_factory.mktemp("project")
     torch.manual_seed(0)
-    model = Classifier(Head(hidden=[], dropout=0), ["a", "b", "c"], 32)
+    model = Classifier(untrained("resnet18"), Head(hidden=[], dropout=0), ["a", "b", "c"], 32)
     model.mirror = True
     with torch.no_grad():
         logits = model.eval()(torch.from_numpy(IMAGES))

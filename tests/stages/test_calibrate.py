@@ -7,6 +7,7 @@ from netcal.metrics import ECE, MCE
 from sklearn.metrics import brier_score_loss, f1_score, log_loss
 
 from stages.calibrate import run
+from study.data.splits import Facts, save_facts
 from study.evaluation.temperature import HIGHEST, tempered_softmax
 from study.pipeline.params import Refusal
 
@@ -18,7 +19,7 @@ PARAMS = {"calibrate": {"bins": 15, "resamples": 100, "seed": 0}}
 def root(tmp_path):
     """A project whose variant `fc` is over-confident: its labels are drawn at temperature 2."""
     (tmp_path / "data/subset").mkdir(parents=True)
-    (tmp_path / "data/subset/classes.json").write_text(json.dumps(CLASSES))
+    save_facts(Facts("made up", CLASSES, mirrors=True), tmp_path / "data/subset")
     save_train_labels(tmp_path, np.arange(50) % 10)
     save_predictions(tmp_path, **drawn_at(2))
     return tmp_path
@@ -134,7 +135,7 @@ def test_accuracy_has_an_interval(root):
 
 def test_the_look_alikes_of_cifar10_are_always_reported(root):
     names = ["cat", "dog", "automobile", "truck", "bird", "airplane", "deer", "frog", "horse", "ship"]
-    (root / "data/subset/classes.json").write_text(json.dumps(names))
+    save_facts(Facts("made up", names, mirrors=True), root / "data/subset")
     run(PARAMS, root, "fc")
     rows = result(root)["confusable"]
     assert [(row["true"], row["predicted"]) for row in rows[:2]] == [("cat", "dog"), ("dog", "cat")]
@@ -258,7 +259,7 @@ def test_four_images_that_are_all_right_leave_the_probabilities_as_they_are_and_
 def test_a_class_that_is_never_predicted_is_named_and_a_constant_answer_is_as_accurate(root, capsys):
     """190 of 200 test images are of a cat, and the answer is always cat: right for 95 %, and for one of two classes."""
     logits, labels = np.tile(np.float32([3, 0]), (200, 1)), np.repeat([0, 1], [190, 10])
-    (root / "data/subset/classes.json").write_text('["cat", "dog"]')
+    save_facts(Facts("made up", ["cat", "dog"], mirrors=True), root / "data/subset")
     save_train_labels(root, labels)
     save_predictions(root, val_logits=logits, val_labels=labels, test_logits=logits, test_labels=labels)
     run(PARAMS, root, "fc")

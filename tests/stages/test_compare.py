@@ -8,6 +8,7 @@ import pytest
 from netcal.metrics import ECE
 
 from stages.compare import run
+from study.data.splits import Facts, save_facts
 from study.evaluation.scores import accuracy, ece, nll
 from study.evaluation.temperature import save_temperature, tempered_softmax
 from study.pipeline.files import write_table
@@ -15,7 +16,8 @@ from study.pipeline.params import Refusal
 from tests.stages.made_up_corruption import answers, save_answers
 
 CLASSES = ["plane", "bird", "cat", "ship"]
-PARAMS = {"calibrate": {"bins": 15, "resamples": 100, "seed": 0}}
+VARIANTS = ("fc", "layer4", "full", "scratch")
+PARAMS = {"calibrate": {"bins": 15, "resamples": 100, "seed": 0}, "train": {name: {} for name in VARIANTS}}
 TEMPERATURES = {"fc": 1.25, "layer4": 2.0, "full": 0.8, "scratch": 1.5}
 CONDITIONS = [
     {"corruption": name, "group": group, "severity": severity}
@@ -34,7 +36,7 @@ SIGNAL = {"fc": 1, "layer4": 1.1, "full": 4, "scratch": 2}  # what the logits kn
 def root(tmp_path):
     """A project whose variants `fc` and `layer4` are about as good, and `full` much better."""
     (tmp_path / "data/subset").mkdir(parents=True)
-    (tmp_path / "data/subset/classes.json").write_text(json.dumps(CLASSES))
+    save_facts(Facts("made up", CLASSES, mirrors=True), tmp_path / "data/subset")
     (tmp_path / "results/predictions").mkdir(parents=True)
     for variant in SIGNAL:
         np.savez(tmp_path / f"results/predictions/{variant}.npz", **predictions(variant))
@@ -196,7 +198,7 @@ def test_one_image_more_is_no_difference_in_accuracy_whatever_the_seed(root, see
     (image, *_) = np.flatnonzero(changed["test_logits"].argmax(axis=1) != changed["test_labels"])
     changed["test_logits"][image] = 9 * np.eye(4)[changed["test_labels"][image]]
     np.savez(root / "results/predictions/layer4.npz", **changed)
-    run({"calibrate": {**PARAMS["calibrate"], "seed": seed}}, root)
+    run(PARAMS | {"calibrate": {**PARAMS["calibrate"], "seed": seed}}, root)
     pair = result(root)["pairs"][0]
     assert (pair["first"], pair["second"], pair["mcnemar"]["only_second"]) == ("fc", "layer4", 1)
     assert pair["mcnemar"]["p_value"] == 1
@@ -235,7 +237,7 @@ def test_other_test_images_are_refused(root):
 
 def test_the_same_predictions_give_the_same_bytes_and_another_seed_others(root):
     def written(seed):
-        run({"calibrate": {**PARAMS["calibrate"], "seed": seed}}, root)
+        run(PARAMS | {"calibrate": {**PARAMS["calibrate"], "seed": seed}}, root)
         return (root / "results/comparison.json").read_bytes()
 
     assert written(0) == written(0) != written(1)

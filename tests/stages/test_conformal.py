@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from stages.conformal import run
-from study.conformal.prediction_sets import coverage_interval
+from study.conformal.prediction_sets import coverage_interval, threshold
+from study.data.splits import Facts, save_facts
 from study.evaluation.temperature import tempered_softmax
 from study.pipeline.files import write_json
 
@@ -39,7 +40,7 @@ def root(tmp_path):
     np.save(tmp_path / "data/corrupted/labels.npy", labels)
     conditions = [{"corruption": name, "group": group, "severity": severity} for name, group, severity in CONDITIONS]
     write_json(tmp_path / "data/corrupted/conditions.json", conditions)
-    write_json(tmp_path / "data/subset/classes.json", CLASSES)
+    save_facts(Facts("made up", CLASSES, mirrors=True), tmp_path / "data/subset")
     return tmp_path
 
 
@@ -54,9 +55,9 @@ def test_coverage_on_the_test_images_is_in_its_exact_interval(root):
     metrics, _, _ = measured(root)
     assert metrics["calibration_images"] == VAL
     assert [(row["score"], row["target"]) for row in metrics["sets"]] == [
-        ("lac", 0.8), ("lac", 0.9), ("aps", 0.8), ("aps", 0.9)
+        ("lac", 0.8), ("lac", 0.9), ("aps", 0.8), ("aps", 0.9), ("lac_by_class", 0.8), ("lac_by_class", 0.9)
     ]  # fmt: skip
-    for row in metrics["sets"]:
+    for row in metrics["sets"][:4]:
         low, high = coverage_interval(VAL, row["target"], TEST)
         assert row["expected"] == {"level": 0.99, "low": low, "high": high}
         assert low <= row["coverage"] <= high
@@ -73,6 +74,31 @@ def test_lac_sets_are_the_classes_above_a_probability(root):
     assert lac["of_class"] == {
         name: pytest.approx(covered[labels == label].mean()) for label, name in enumerate(CLASSES)
     }
+
+
+def test_with_a_threshold_for_each_class_each_class_is_covered_as_its_own_images_promise(root):
+    metrics, _, _ = measured(root)
+    row = metrics["sets"][5]
+    with np.load(root / "results/predictions/fc.npz") as file:
+        val, labels = tempered_softmax(file["val_logits"]), file["val_labels"]
+        probabilities, truth = tempered_softmax(file["test_logits"]), file["test_labels"]
+    scores = 1 - val[np.arange(len(labels)), labels]
+    for label, name in enumerate(CLASSES):
+        expected = threshold(scores[labels == label], 0.9)
+        assert row["threshold_of_class"][name] == (expected if np.isfinite(expected) else None)
+        covered = 1 - probabilities[truth == label, label] <= expected
+        assert row["of_class"][name] == pytest.approx(covered.mean())
+        low, high = coverage_interval(int((labels == label).sum()), 0.9, int((truth == label).sum()))
+        assert low <= covered.mean() <= high
+    assert "threshold" not in row and "expected" not in row
+
+
+def test_the_scores_that_travel_with_the_model_give_the_threshold_of_any_level(root):
+    metrics, _, _ = measured(root)
+    scores = np.load(root / "results/conformal/fc/scores.npy")
+    assert len(scores) == VAL and (np.diff(scores) >= 0).all()
+    for row in metrics["sets"][:2]:
+        assert row["threshold"] == threshold(scores, row["target"])
 
 
 def test_conditions_keep_the_thresholds_of_val(root):

@@ -1,18 +1,13 @@
 import json
-import shutil
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from stages.corrupt import run
 from study.corruption.catalogue import corrupt
-from study.networks.classifier import Head, pretrained
-from study.networks.device import autocast
+from study.data.splits import Split, save_split
 from study.pipeline.params import Refusal
-from study.pipeline.torchvision_shim import torchvision
 
 CLASSES = ["a", "b", "c"]
 BLOCK = {"corruptions": ["contrast", "frost", "occlusion"], "images": 12, "seed": 0, "cifar10c_dir": None}
@@ -22,22 +17,16 @@ INDICES = np.arange(18)[::-1] + 2  # of 20 test images, in another order
 CONDITIONS = 1 + 3 * 5
 
 
-def with_block(mirror=False, **change):
-    return {"corrupt_eval": BLOCK | change, "mirror": mirror, "train": {"common": {"image_size": 32}}}
+def with_block(**change):
+    return {"corrupt_eval": BLOCK | change}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A test split of 18 images in 3 classes, and a backbone with random weights."""
+    """A test split of 18 images in 3 classes."""
     root = tmp_path_factory.mktemp("project")
-    torch.manual_seed(0)
-    weights = torchvision.models.resnet18(weights=None).state_dict()
-    (root / "data/backbone").mkdir(parents=True)
-    headless = {name: tensor for name, tensor in weights.items() if not name.startswith("fc.")}
-    save_file(headless, root / "data/backbone/weights.safetensors", {"backbone": "resnet18"})
-    (root / "data/subset").mkdir()
-    np.savez(root / "data/subset/test.npz", images=IMAGES, labels=LABELS, indices=INDICES)
-    (root / "data/subset/classes.json").write_text(json.dumps(CLASSES))
+    (root / "data/subset").mkdir(parents=True)
+    save_split(Split(IMAGES, LABELS, INDICES), root / "data/subset", "test")
     return root
 
 
@@ -74,35 +63,6 @@ def test_the_images_are_drawn_stratified_and_keep_their_labels(root):
     assert len(set(rows)) == 12
     np.testing.assert_array_equal(saved(root, "labels"), LABELS[rows])
     assert np.bincount(saved(root, "labels")).tolist() == [4, 4, 4]
-
-
-def test_the_features_are_those_of_the_frozen_backbone(root):
-    model = pretrained(root / "data/backbone/weights.safetensors", Head(hidden=[], dropout=0), CLASSES, 32)
-    for condition in (0, 7):
-        with torch.inference_mode(), autocast():
-            activations = model.trunk(model.preprocess(torch.from_numpy(saved(root, "images")[condition])))
-            pooled = model.tail(activations)
-        for name, expected in (("trunk_corrupted", activations), ("pooled_corrupted", pooled)):
-            features = saved(root, name)
-            assert features.dtype == np.float16 and len(features) == CONDITIONS
-            np.testing.assert_allclose(features[condition], expected.float(), rtol=2e-3, atol=1e-3)  # float16
-
-
-def test_with_mirror_the_features_of_every_condition_are_followed_by_those_of_its_mirror_images(root, tmp_path):
-    mirrored = shutil.copytree(root, tmp_path / "mirrored")
-    run(with_block(mirror=True), mirrored)
-    np.testing.assert_array_equal(saved(mirrored, "images"), saved(root, "images"))
-    model = pretrained(root / "data/backbone/weights.safetensors", Head(hidden=[], dropout=0), CLASSES, 32)
-    flipped = torch.from_numpy(saved(root, "images")[7][:, :, ::-1].copy())
-    with torch.inference_mode(), autocast():
-        activations = model.trunk(model.preprocess(flipped))
-        pooled = model.tail(activations)
-    for name, expected in (("trunk_corrupted", activations), ("pooled_corrupted", pooled)):
-        features = saved(mirrored, name)
-        np.testing.assert_array_equal(features[::2], saved(root, name))
-        assert len(features) == 2 * CONDITIONS
-        np.testing.assert_allclose(features[2 * 7 + 1], expected.float(), rtol=2e-3, atol=1e-3)  # float16
-        assert not np.allclose(features[2 * 7], features[2 * 7 + 1], rtol=2e-3, atol=1e-3)
 
 
 def test_the_contact_sheet_is_a_picture(root):

@@ -5,11 +5,17 @@ import pytest
 from PIL import Image
 
 from stages import download
-from study.data.splits import Raw, load_raw
+from study.data.splits import Facts, Raw, load_raw
 from study.pipeline.params import Refusal
-from study.sources import cifar10, digits
+from study.sources.datasets import PUBLISHED
 
+FACTS = Facts("made up", ["airplane"], mirrors=True)
 PARAMS = {"data": {"dataset": "digits", "path": "pictures", "side": 64}}
+
+
+def published(monkeypatch, name, raw):
+    """Let the dataset of this name be `raw`."""
+    monkeypatch.setitem(PUBLISHED, name, PUBLISHED[name]._replace(load=lambda root: raw))
 
 
 def written(root, **data):
@@ -20,7 +26,7 @@ def written(root, **data):
 
 def test_download_writes_the_digits_in_the_documented_layout(tmp_path):
     assert sorted(written(tmp_path)) == [
-        "raw/classes.json",
+        "raw/dataset.json",
         "raw/test_images.npy",
         "raw/test_labels.npy",
         "raw/train_images.npy",
@@ -41,7 +47,7 @@ def test_download_gives_the_same_bytes_each_time(tmp_path):
 def test_the_path_and_the_side_are_of_a_folder_alone(tmp_path, monkeypatch, dataset, change):
     """tests.stand_in counts on it."""
     images, labels = np.zeros((20, 32, 32, 3), np.uint8), np.arange(20) % 10
-    monkeypatch.setattr(cifar10, "load", lambda root: Raw.without_val((images, labels), (images, labels), ["airplane"]))
+    published(monkeypatch, "cifar10", Raw.without_val((images, labels), (images, labels), FACTS))
     before = written(tmp_path, dataset=dataset)
     assert written(tmp_path, dataset=dataset, **change) == before
 
@@ -50,18 +56,16 @@ def test_cifar10_replaces_digits_and_where_it_came_from_is_not_recorded(tmp_path
     download.run(PARAMS, tmp_path)
     images, labels = np.zeros((20, 32, 32, 3), np.uint8), np.arange(20) % 10
     monkeypatch.setenv("CIFAR10_DIR", "/some/secret/place")
-    monkeypatch.setattr(cifar10, "load", lambda root: Raw.without_val((images, labels), (images, labels), ["airplane"]))
+    published(monkeypatch, "cifar10", Raw.without_val((images, labels), (images, labels), FACTS))
     files = written(tmp_path, dataset="cifar10")
-    assert load_raw(tmp_path).classes == ["airplane"]
+    assert load_raw(tmp_path).facts == FACTS
     assert not any(b"secret" in content for content in files.values())
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "digits"])
 def test_an_official_split_that_shares_images_is_kept_as_it_was_published(tmp_path, monkeypatch, capsys, dataset):
     images, labels = np.zeros((20, 32, 32, 3), np.uint8), np.arange(20) % 10
-    published = Raw.without_val((images, labels), (images[:15], labels[:15]), ["airplane"])
-    for source in (cifar10, digits):
-        monkeypatch.setattr(source, "load", lambda *_: published)
+    published(monkeypatch, dataset, Raw.without_val((images, labels), (images[:15], labels[:15]), FACTS))
     written(tmp_path, dataset=dataset)
     raw = load_raw(tmp_path)
     assert (len(raw.train_images), len(raw.val_images), len(raw.test_images)) == (20, 0, 15)
@@ -107,7 +111,7 @@ def test_a_refused_download_leaves_no_output(tmp_path, monkeypatch):
 
 
 def test_an_unknown_dataset_is_refused_before_anything_is_fetched(tmp_path, monkeypatch):
-    for source in (cifar10, digits):
-        monkeypatch.setattr(source, "load", lambda *_: pytest.fail("fetched"))
+    for name, source in PUBLISHED.items():
+        monkeypatch.setitem(PUBLISHED, name, source._replace(load=lambda root: pytest.fail("fetched")))
     with pytest.raises(Refusal, match=r"data\.dataset = 'mnist'"):
         download.run({"data": PARAMS["data"] | {"dataset": "mnist"}}, tmp_path)

@@ -1,4 +1,5 @@
 import json
+from base64 import b64encode
 from hashlib import sha256
 
 import numpy as np
@@ -12,6 +13,7 @@ from study.networks.classifier import save_classifier
 from study.pipeline.files import write_json
 
 PARAMS = {"freeze": "layer4", "mirror": True}
+SCORES = np.linspace(0.1, 0.9, 7)
 
 
 @pytest.fixture
@@ -22,9 +24,8 @@ def root(tmp_path, images, model):
         tmp_path / "data/subset/test.npz", images=images, labels=np.zeros(40, dtype=np.int64), indices=np.arange(40)
     )
     save_temperature(tmp_path, "layer4", 1.25)
-    sets = [{"score": score, "target": 0.95, "threshold": 0.7} for score in ("lac", "aps")]
-    sets.append({"score": "lac", "target": 0.999, "threshold": None})
-    write_json(tmp_path / "results/conformal/layer4/metrics.json", {"sets": sets})
+    (tmp_path / "results/conformal/layer4").mkdir(parents=True)
+    np.save(tmp_path / "results/conformal/layer4/scores.npy", SCORES)
     write_json(tmp_path / "results/ood/layer4/thresholds.json", {"energy": {"threshold": 2.5, "below": 0.05}})
     return tmp_path
 
@@ -38,7 +39,7 @@ def test_the_published_variant_is_exported_with_its_temperature(root, model, ima
         "image_size": "32",
         "mirror": "true" if mirror else "false",
         "temperature": "1.25",
-        "set_thresholds": '{"0.95": 0.7, "0.999": null}',
+        "set_scores": b64encode(SCORES.astype("<f8").tobytes()).decode(),
         "least_energy": "2.5",
         "variant": "layer4",
         "checkpoint_sha256": sha256((root / "models/layer4.safetensors").read_bytes()).hexdigest(),

@@ -5,9 +5,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from stages import features as stage
 from stages.features import run
-from study.data.splits import Split, save_classes, save_split
+from study.data.splits import Facts, Split, load_facts, save_facts, save_split
 from study.features.augment import Augment, augmented
+from study.features.frozen_features import training_views
 from study.networks.classifier import Head, pretrained
 from study.networks.device import autocast
 from study.sources.backbone_weights import backbone_weights
@@ -16,15 +18,10 @@ CLASSES = ["plane", "bird", "cat"]
 COMMON = {
     "image_size": 32,
     "views": 3,
-    "augment": {"crop_flip": True, "randaugment": False, "cutout": False, "augmix": False},
+    "augment": {"crop": True, "flip": True, "randaugment": False, "cutout": False, "augmix": False},
     "seed": 0,
 }
-SHAPES = {  # of a ResNet-18 at 32 pixels: 256 maps of 2x2 behind the trunk, 512 features behind the tail
-    "trunk_train": (3, 28, 256, 2, 2),
-    "pooled_train": (3, 28, 512),
-    "trunk_val": (1, 12, 256, 2, 2),
-    "pooled_val": (1, 12, 512),
-}
+SHAPES = {"train": (3, 28, 512), "selection": (12, 512)}  # of a ResNet-18
 
 
 def with_common(**change):
@@ -33,16 +30,16 @@ def with_common(**change):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A project with a random backbone, and 28 train and 12 val images."""
+    """A project with a random backbone, and 28 images to train on and 12 that select."""
     root = tmp_path_factory.mktemp("project")
     (root / "data/backbone").mkdir(parents=True)
     (root / "data/subset").mkdir()
     state = backbone_weights("resnet18", "none", root)
     save_file(state, root / "data/backbone/weights.safetensors", {"backbone": "resnet18"})
     images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
-    for name, rows in (("train", slice(0, 28)), ("val", slice(28, 40))):
+    for name, rows in (("train", slice(0, 28)), ("selection", slice(28, 40))):
         save_split(Split(images[rows], np.arange(40)[rows] % 3, np.arange(40)[rows]), root / "data/subset", name)
-    save_classes(CLASSES, root / "data/subset")
+    save_facts(Facts("made up", CLASSES, mirrors=True), root / "data/subset")
     return root
 
 
@@ -55,7 +52,7 @@ def test_the_features_of_every_view_are_written_and_the_seconds(project):
     found = features(project)
     assert {name: array.shape for name, array in found.items()} == SHAPES
     assert {name: array.dtype for name, array in found.items()} == {
-        name: np.float16 if name.endswith("train") else np.float32 for name in SHAPES
+        name: np.float16 if name == "train" else np.float32 for name in SHAPES
     }
     assert json.loads((project / "results/training/features.json").read_text())["seconds"] > 0
 
@@ -65,28 +62,41 @@ def test_they_are_those_of_the_frozen_backbone_for_the_images_and_then_for_augme
     images = torch.from_numpy(np.load(project / "data/subset/train.npz")["images"])
     generator = torch.Generator().manual_seed(0)
     views = [images, *(augmented(images, Augment(**COMMON["augment"]), generator) for _ in range(2))]
-    weights = project / "data/backbone/weights.safetensors"
-    model = pretrained(weights, Head(hidden=[], dropout=0.0), CLASSES, 32)
+    model = pretrained(project, Head(hidden=[], dropout=0.0), CLASSES, 32)
     with torch.inference_mode(), autocast():
         for view, seen in enumerate(views):
-            activations = model.trunk(model.preprocess(seen))
-            for kind, expected in (("trunk", activations), ("pooled", model.tail(activations))):
-                expected = expected.float().numpy()
-                np.testing.assert_allclose(found[f"{kind}_train"][view], expected, atol=0.01 * np.abs(expected).max())
+            expected = model.pooled(seen).float().numpy()
+            np.testing.assert_allclose(found["train"][view], expected, atol=0.01 * np.abs(expected).max())
+
+
+def test_digits_have_no_mirrored_views(project, monkeypatch):
+    seen = []
+
+    def noted(images, count, augment, seed):
+        seen.append(augment.flip)
+        return training_views(images, count, augment, seed)
+
+    monkeypatch.setattr(stage, "training_views", noted)
+    facts = load_facts(project)
+    for mirrors in (True, False):
+        save_facts(facts._replace(mirrors=mirrors), project / "data/subset")
+        features(project)
+    save_facts(facts, project / "data/subset")
+    assert seen == [True, False]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_views(project):
     first, again, other = features(project), features(project), features(project, seed=1)
     for name in SHAPES:
         np.testing.assert_array_equal(first[name], again[name])
-    np.testing.assert_array_equal(first["pooled_train"][0], other["pooled_train"][0])
-    assert (first["pooled_train"][1:] != other["pooled_train"][1:]).any()
+    np.testing.assert_array_equal(first["train"][0], other["train"][0])
+    assert (first["train"][1:] != other["train"][1:]).any()
 
 
-def test_the_val_images_are_never_augmented(project):
+def test_the_images_that_select_are_never_augmented(project):
     before, after = (
         features(project),
         features(project, augment=COMMON["augment"] | {"cutout": True, "augmix": False}, views=2),
     )
-    np.testing.assert_array_equal(before["trunk_val"], after["trunk_val"])
-    assert after["pooled_train"].shape == (2, 28, 512)
+    np.testing.assert_array_equal(before["selection"], after["selection"])
+    assert after["train"].shape == (2, 28, 512)

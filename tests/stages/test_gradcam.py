@@ -9,7 +9,9 @@ from PIL import Image
 from stages.gradcam import run
 from study.attribution.cam import cams
 from study.corruption.catalogue import corrupt
+from study.data.splits import Facts, save_facts
 from study.evaluation.temperature import save_temperature, tempered_softmax
+from study.networks.backbones import untrained
 from study.networks.classifier import Classifier, Head, save_classifier
 from study.networks.loading import load_classifier
 from study.pipeline.params import Refusal
@@ -33,12 +35,15 @@ def root(tmp_path, images, monkeypatch):
     for module in ("study.attribution.faithfulness", "stages.gradcam"):
         monkeypatch.setattr(f"{module}.STEPS", 2)  # what takes the time
     torch.manual_seed(0)
-    save_classifier(Classifier(Head(hidden=[], dropout=0), CLASSES, 32), tmp_path / "models/layer4.safetensors")
+    save_classifier(
+        Classifier(untrained("resnet18"), Head(hidden=[], dropout=0), CLASSES, 32),
+        tmp_path / "models/layer4.safetensors",
+    )
     for folder in ("data/subset", "results/predictions"):
         (tmp_path / folder).mkdir(parents=True)
     labels = np.arange(40) % 3
     np.savez(tmp_path / "data/subset/test.npz", images=images, labels=labels, indices=np.arange(40))
-    (tmp_path / "data/subset/classes.json").write_text(json.dumps(CLASSES))
+    save_facts(Facts("made up", CLASSES, mirrors=True), tmp_path / "data/subset")
     save_temperature(tmp_path, "layer4", 2.0)
     predict(tmp_path, misses=20)
     return tmp_path

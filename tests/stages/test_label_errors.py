@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 
 from stages.label_errors import run
+from study.data.splits import Facts, save_facts
 from study.evaluation.temperature import save_temperature, tempered_softmax
 from study.label_errors.flagged import load_flagged
 from study.pipeline.files import read_table
 from study.pipeline.params import Refusal
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-PARAMS = {"data": {"dataset": "cifar10"}, "calibrate": {"resamples": 50, "seed": 0}}
 VARIANTS = ["fc", "layer4", "full", "scratch"]
+PARAMS = {
+    "data": {"dataset": "cifar10"},
+    "calibrate": {"resamples": 50, "seed": 0},
+    "train": {name: {} for name in VARIANTS},
+}
 TEMPERATURE = 2.0
 # Two wrong labels (frogs labelled cat and deer), one that was upheld, and as the rest images that were not flagged.
 INDICES = np.array([2128, 0, 20, 1, 2405, *range(2, 19)])
@@ -22,7 +27,7 @@ def root(tmp_path):
     """A project with 22 test images: `full` answers with the suggested class, the others with the given one."""
     for folder in ("data/subset", "results/predictions"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "data/subset/classes.json").write_text(json.dumps(CLASSES))
+    save_facts(Facts("made up", CLASSES, mirrors=True), tmp_path / "data/subset")
     save_split(tmp_path, labels())
     for variant in VARIANTS:
         np.savez(tmp_path / f"results/predictions/{variant}.npz", test_logits=logits(variant), test_labels=labels())

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from stages.ood import run
+from study.data.splits import Facts, save_facts
 from study.networks import device
 from study.networks.classifier import save_classifier
 from study.networks.inference import predict
@@ -37,16 +38,16 @@ def scenes(count, seed):
 
 @pytest.fixture
 def root(tmp_path, model, monkeypatch):
-    """A project with an untrained `fc`, 30 images to train on, 42 in val and 24 to test on, and a folder of photos."""
+    """A project with an untrained `fc`, 30 images to train on, 21 to calibrate and 24 to test on, and a few photos."""
     monkeypatch.setattr(device, "has_native_bf16", lambda: False)
     with torch.no_grad():
         model.head[-1].weight *= 20  # or all probabilities would be near 1 / 3
     save_classifier(model, tmp_path / "models/fc.safetensors")
     (tmp_path / "data/subset").mkdir(parents=True)
-    for seed, (name, count) in enumerate({"train": 30, "val": 42, "test": 24}.items()):
+    for seed, (name, count) in enumerate({"train": 30, "calibration": 21, "test": 24}.items()):
         images, labels = scenes(count, seed)
         np.savez(tmp_path / f"data/subset/{name}.npz", images=images, labels=labels, indices=np.arange(count))
-    (tmp_path / "data/subset/classes.json").write_text(json.dumps(CLASSES))
+    save_facts(Facts("made up", CLASSES, mirrors=True), tmp_path / "data/subset")
     (tmp_path / "photos").mkdir()
     for number, image in enumerate(scenes(5, 3)[0]):
         Image.fromarray(image).save(tmp_path / f"photos/{number}.png")
@@ -121,7 +122,7 @@ def test_thresholds_are_what_95_percent_of_the_second_half_of_val_reach(root):
     assert list(found) == list(FROM_LOGITS)
     model = load_classifier(root / "models/fc.safetensors", mirror=True)
     for name, score in FROM_LOGITS.items():
-        second_lowest = np.sort(score(predict(model, split(root, "val")[1::2])))[1]  # 20 of 21
+        second_lowest = np.sort(score(predict(model, split(root, "calibration"))))[1]  # 20 of 21
         assert found[name]["threshold"] == pytest.approx(second_lowest, rel=1e-6)
         below = np.mean(score(predict(model, split(root, "test"))) < second_lowest)
         assert found[name]["below"] == pytest.approx(below)
@@ -152,7 +153,7 @@ def test_the_training_images_are_drawn_and_the_scores_from_logits_do_not_depend_
 
 
 def test_of_a_network_for_digits_the_digits_are_no_set_outside(root):
-    (root / "data/subset/classes.json").write_text(json.dumps(digits.load().classes))
+    save_facts(digits.FACTS, root / "data/subset")
     table, _ = measured(root)
     assert list(dict.fromkeys(table["set"])) == SETS[1:]
 

@@ -1,14 +1,12 @@
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from stages import preview
-from study.data.splits import Split, save_classes, save_split
+from study.data.splits import Facts, Split, save_facts, save_split
 
 CLASSES = [f"class {label}" for label in range(10)]
-AUGMENT = {"crop_flip": True, "randaugment": False, "cutout": False, "augmix": False}
+AUGMENT = {"crop": True, "flip": True, "randaugment": False, "cutout": False, "augmix": False}
 PICTURES = {"samples.png", "augmentation.png"}
 
 
@@ -17,9 +15,10 @@ def root(tmp_path, images):
     """A project with splits of 20, 10 and 10 images."""
     folder = tmp_path / "data/subset"
     folder.mkdir(parents=True)
-    for name, rows in (("train", slice(0, 20)), ("val", slice(20, 30)), ("test", slice(30, 40))):
+    splits = {"train": (0, 20), "selection": (20, 25), "calibration": (25, 30), "test": (30, 40)}
+    for name, rows in ((name, slice(*ends)) for name, ends in splits.items()):
         save_split(Split(images[rows], np.arange(40)[rows] % 10, np.arange(40)[rows]), folder, name)
-    save_classes(CLASSES, folder)
+    save_facts(Facts("made up", CLASSES, mirrors=True), folder)
     return tmp_path
 
 
@@ -64,4 +63,3 @@ def test_every_split_s_classes_are_counted(root, monkeypatch):
     monkeypatch.setattr(preview, "class_distribution", class_distribution)
     written(root, dataset="folder")
     assert seen == [({"train": [2] * 10, "val": [1] * 10, "test": [1] * 10}, CLASSES)]
-    assert json.loads((root / "data/subset/classes.json").read_text()) == CLASSES

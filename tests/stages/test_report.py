@@ -4,9 +4,23 @@ import numpy as np
 import pytest
 
 from stages import calibrate, report
-from study.pipeline.files import read_table, write_json
+from study.data.splits import save_facts
+from study.pipeline.files import read_table
 from study.pipeline.params import Refusal
-from tests.made_up_results import CLASSES, GROUPS, PARAMS, VARIANTS, results, write_corrupted, write_results
+from study.pipeline.variants import variants
+from tests.made_up_results import (
+    CLASSES,
+    FACTS,
+    FIVE,
+    GROUPS,
+    PARAMS,
+    TWO,
+    VARIANTS,
+    params_of,
+    results,
+    write_corrupted,
+    write_results,
+)
 
 SUMMARY_KEYS = [
     "accuracy",
@@ -35,18 +49,19 @@ SUMMARY_KEYS = [
 ]
 
 
-def write_study(root):
+def write_study(root, params=PARAMS):
     """What the other stages leave behind, with random figures."""
     rng = np.random.default_rng(0)
-    write_results(root, results(rng))
-    write_corrupted(root, rng)
+    write_results(root, results(rng, params))
+    write_corrupted(root, rng, variants(params))
     labels, images = np.arange(90) % len(CLASSES), rng.integers(0, 256, (90, 32, 32, 3), dtype=np.uint8)
     (root / "results/predictions").mkdir()
-    for variant in VARIANTS:
+    for variant in variants(params):
         logits = rng.normal(size=(90, len(CLASSES))).astype(np.float32)
         np.savez(root / f"results/predictions/{variant}.npz", test_logits=logits, test_labels=labels)
     (root / "data/subset").mkdir(parents=True)
-    np.savez(root / "data/subset/test.npz", images=images, labels=labels)
+    np.savez(root / "data/subset/test.npz", images=images, labels=labels, indices=np.arange(90))
+    save_facts(FACTS, root / "data/subset")
     np.savez(root / "results/gradcam/gallery.npz", index=np.arange(5), maps=rng.random((5, 4, 4)).astype(np.float16))
 
 
@@ -101,6 +116,7 @@ def test_every_table_and_picture_is_written(reported):
         "metrics/attribution.json",
         "metrics/training.json",
         "metrics/export.json",
+        "metrics/dataset.json",
         "metrics/per_class.csv",
         "metrics/corruption.csv",
         "metrics/adaptation.csv",
@@ -134,7 +150,7 @@ def test_the_tables_hold_a_row_for_everything_measured(reported):
     assert len(read_table(reported / "plots/report/reliability.csv")) == len(VARIANTS) * 2 * 5
     assert len(read_table(reported / "plots/report/confusion.csv")) == len(VARIANTS) * 3**2
     assert len(read_table(reported / "plots/report/corruption.csv")) == len(VARIANTS) * (len(GROUPS) + 1) * 6
-    assert len(read_table(reported / "plots/report/learning_curves.csv")) == 2 + 4 + 4 + 2
+    assert len(read_table(reported / "plots/report/learning_curves.csv")) == 2 + 4 + 4 + 2  # fc has no first phase
 
 
 @pytest.mark.parametrize(
@@ -203,8 +219,27 @@ def test_the_pictures_are_small_enough_for_git(reported):
 
 
 def test_other_data_than_cifar10_is_not_set_beside_published_figures(root):
+    save_facts(FACTS._replace(title="handwritten digits"), root / "data/subset")
     report.run(PARAMS | {"data": PARAMS["data"] | {"dataset": "digits"}}, root)
-    assert "published, not measured" not in (root / "MODEL_CARD.md").read_text()
+    card = (root / "MODEL_CARD.md").read_text()
+    assert "published, not measured" not in card and "CIFAR-10 " not in card
+    assert "on handwritten digits, calibrated" in card
+
+
+@pytest.mark.parametrize("names", [TWO, FIVE])
+def test_the_variants_of_the_parameters_are_reported_and_no_others(tmp_path, monkeypatch, undrawn, capsys, names):
+    monkeypatch.setattr(report, "save_png", lambda figure, path: None)
+    write_study(tmp_path, params_of(names))
+    report.run(params_of(names), tmp_path)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["variant", *names]
+    assert list(json.loads((tmp_path / "metrics/summary.json").read_text())) == [*names, "published", "majority"]
+    for path in ("metrics/corruption.csv", "plots/report/learning_curves.csv", "plots/report/reliability.csv"):
+        assert read_table(tmp_path / path)["variant"].unique().tolist() == list(names)
+
+
+def test_other_weights_of_the_same_results_change_what_the_card_says_of_the_backbone(root):
+    report.run(PARAMS | {"backbone": PARAMS["backbone"] | {"weights": "imagenet"}}, root)
+    assert "`weights/LICENSE-imagenet`" in (root / "MODEL_CARD.md").read_text()
 
 
 def one_hot(labels):
@@ -226,8 +261,8 @@ def imbalanced(root):
         "full": 4 * one_hot(full),
         "scratch": 50 * one_hot(0 * labels + 2),
     }
-    write_json(root / "data/subset/classes.json", CLASSES)
-    np.savez(root / "data/subset/train.npz", labels=np.repeat([0, 1, 2], [180, 11, 9]))
+    train = np.repeat([0, 1, 2], [180, 11, 9])
+    np.savez(root / "data/subset/train.npz", images=np.zeros((200, 1, 1, 3)), labels=train, indices=np.arange(200))
     for variant, of in logits.items():
         arrays = {"val_logits": of, "val_labels": labels, "test_logits": of, "test_labels": labels}
         np.savez(root / f"results/predictions/{variant}.npz", **arrays)

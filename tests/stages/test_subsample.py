@@ -1,20 +1,20 @@
-import json
 from fnmatch import fnmatch
 
 import numpy as np
 import pytest
 
 from stages import subsample
-from study.data.splits import Raw, class_names, load_split, save_raw
+from study.data.splits import Facts, Raw, load_facts, load_split, save_raw
 from study.pipeline.params import Refusal
 from tests.stand_in import UNTOUCHED_BY
 
 CLASSES = [f"class {label}" for label in range(10)]
+FACTS = Facts("made up", CLASSES, mirrors=True)
 PARAMS = {
     "data": {"dataset": "digits", "path": "pictures", "side": 64, "train": 50, "val": 20, "test": 30, "seed": 0},
 }
 OTHERS = {"path": "photos", "side": 32, "train": 40, "val": 30, "test": 20, "seed": 1}
-FILES = {"train.npz", "val.npz", "test.npz", "classes.json"}
+FILES = {"train.npz", "selection.npz", "calibration.npz", "test.npz", "dataset.json"}
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def root(tmp_path):
     labels = np.arange(140) % 10
     folder = tmp_path / "data/raw"
     folder.mkdir(parents=True)
-    save_raw(Raw.without_val((images[:100], labels[:100]), (images[100:], labels[100:]), CLASSES), folder)
+    save_raw(Raw.without_val((images[:100], labels[:100]), (images[100:], labels[100:]), FACTS), folder)
     return tmp_path
 
 
@@ -35,14 +35,19 @@ def written(root, **change):
 
 def test_subsample_writes_stratified_splits_with_their_indices(root):
     subsample.run(PARAMS, root)
-    for name, per_class in (("train", 5), ("val", 2), ("test", 3)):
-        images, labels = load_split(root, name)
+    for name, per_class in (("train", 5), ("test", 3)):
+        images, labels = load_split(root, name).examples
         assert images.shape == (10 * per_class, 32, 32, 3) and images.dtype == np.uint8
         assert labels.dtype == np.int64 and np.bincount(labels).tolist() == [per_class] * 10
         with np.load(root / f"data/subset/{name}.npz") as arrays:
             raw = np.load(root / f"data/raw/{'test' if name == 'test' else 'train'}_images.npy")
             np.testing.assert_array_equal(raw[arrays["indices"]], images)
-    assert class_names(root) == CLASSES
+    halves = [load_split(root, half) for half in ("selection", "calibration")]
+    assert [len(half.labels) for half in halves] == [10, 10]
+    assert np.bincount(np.concatenate([half.labels for half in halves])).tolist() == [2] * 10
+    places = np.sort(np.concatenate([half.indices for half in halves]))
+    np.testing.assert_array_equal(halves[0].indices, places[::2])  # every other one of val
+    assert load_facts(root) == FACTS
 
 
 def test_subsample_writes_only_the_splits(root):
@@ -66,7 +71,7 @@ def test_a_file_is_the_same_bytes_whatever_else_of_data_changes(root, name):
 
 def test_another_seed_draws_other_images(root):
     first, other = written(root), written(root, seed=1)
-    assert {name for name in FILES if first[name] != other[name]} == {"train.npz", "val.npz", "test.npz"}
+    assert {name for name in FILES if first[name] != other[name]} == FILES - {"dataset.json"}
 
 
 def test_all_test_images_are_the_same_bytes_whatever_the_seed(root):
@@ -77,4 +82,4 @@ def test_more_images_than_exist_are_refused_and_the_old_subset_stays(root):
     subsample.run(PARAMS, root)
     with pytest.raises(Refusal, match=r"data.train \+ data.val = 1450: digits has 1437 training images"):
         subsample.run({"data": PARAMS["data"] | {"train": 1430}}, root)
-    assert json.loads((root / "data/subset/classes.json").read_text()) == CLASSES
+    assert load_facts(root) == FACTS

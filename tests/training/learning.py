@@ -20,12 +20,12 @@ from study.features.augment import BatchAugment
 from study.networks import device
 from study.pipeline.stage import main
 from study.training.checkpoints import Checkpoints
-from study.training.loop import Batches, fit, over_images
+from study.training.loop import Batches, Training, fit, over_images
 from study.training.processes import averaged, from_leader, in_processes, leads, processes, share
 from study.training.recipe import Learner, Phase, Recipe
 
-AUGMENT = BatchAugment(crop_flip=True, randaugment=True, cutout=True, augmix=True, mixup=0.2, cutmix=1.0)
-RECIPE = Recipe(optimizer="sgd", schedule="cosine", layer_decay=1.0, ema=0.9, clip=1.0, patience=None)
+AUGMENT = BatchAugment(crop=True, flip=True, randaugment=True, cutout=True, augmix=True, mixup=0.2, cutmix=1.0)
+RECIPE = Recipe(optimizer="sgd", schedule="cosine", ema=0.9, clip=1.0, patience=None)
 PHASE = Phase(epochs=3, lr=0.05, weight_decay=0.0005, label_smoothing=0.1)
 BATCH = 15  # not an even number: the shares are of 7 and 8
 
@@ -98,7 +98,7 @@ def learn(folder: Path, model: nn.Module, batches: Batches | Mortal) -> None:
 
     torch.manual_seed(0)
     checkpoints = from_leader(lambda: Checkpoints(folder, "full", [RECIPE, PHASE], []))
-    curve = fit(model, batches, examples(), RECIPE, PHASE, 0, "full", checkpoints)
+    curve = fit(model, batches, examples(), PHASE, "full", Training(RECIPE, 0, checkpoints))
     if leads():
         torch.save((curve, model.state_dict(), gradients, processes()), folder / "result.pt")
 

@@ -4,14 +4,14 @@ import torch
 from torch import nn
 
 from study.data.splits import Examples
-from study.features.augment import BatchAugment, pad_crop_flip
+from study.features.augment import BatchAugment, crop_flip
 from study.training import loop as training
 from study.training.checkpoints import Checkpoints
-from study.training.loop import Batches, fit, loss_and_accuracy, over_images, over_views
-from tests.training.test_recipe import RECIPE, settings
+from study.training.loop import Batches, Training, fit, loss_and_accuracy, over_images, over_views
+from tests.training.test_recipe import PHASE, RECIPE, settings
 
 SLOW = {"epochs": 8, "lr": 1e-9}  # the accuracy of the first epoch is that of all
-CROP_FLIP = BatchAugment(crop_flip=True, randaugment=False, cutout=False, augmix=False, mixup=0.0, cutmix=0.0)
+CROP_FLIP = BatchAugment(crop=True, flip=True, randaugment=False, cutout=False, augmix=False, mixup=0.0, cutmix=0.0)
 KNOBS = {"optimizer": "adamw", "schedule": "cosine", "ema": 0.9, "clip": 1.0, "patience": 7, "label_smoothing": 0.1}
 
 
@@ -37,7 +37,7 @@ def learn(network, checkpoints, seed=0, selection=None, **knobs):
     """The curve of eight epochs of `network` on the two clouds."""
     batches, judged = over_views(as_views(two_clouds()), 20), selection or two_clouds()
     recipe, phase = settings(**{"epochs": 8, "lr": 0.5} | knobs)
-    return fit(network, batches, judged, recipe, phase, seed, "head", checkpoints)
+    return fit(network, batches, judged, phase, "head", Training(recipe, seed, checkpoints))
 
 
 def seeded_network(seed):
@@ -114,14 +114,14 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(train, fresh, epo
 
 def test_a_training_over_augmented_and_mixed_images_that_was_killed_ends_as_if_it_had_not_been(fresh, images):
     examples = Examples(images, np.arange(40) % 3)
-    augment = BatchAugment(crop_flip=True, randaugment=True, cutout=True, augmix=True, mixup=0.2, cutmix=1.0)
+    augment = BatchAugment(crop=True, flip=True, randaugment=True, cutout=True, augmix=True, mixup=0.2, cutmix=1.0)
     recipe, phase = settings(**KNOBS | {"epochs": 4, "lr": 0.01})
 
     def run(seed, checkpoints):
         torch.manual_seed(seed)
         network = nn.Sequential(Pixels(), nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(0.2), nn.Linear(3 * 32 * 32, 3))
         batches = over_images(examples, 10, augment)
-        return fit(network, batches, examples, recipe, phase, 0, "full", checkpoints), network
+        return fit(network, batches, examples, phase, "full", Training(recipe, 0, checkpoints)), network
 
     whole, undisturbed = run(0, checkpoints := fresh())
     checkpoints.remove()
@@ -178,7 +178,8 @@ def test_the_later_of_equally_good_epochs_is_kept_by_whatever_judges(fresh):
 
     network = seeded_network(0)
     batches, selection = over_views(as_views(two_clouds()), 20), two_clouds()
-    curve = fit(network, batches, selection, *settings(epochs=4), 0, "head", fresh(), judge)
+    recipe, phase = settings(epochs=4)
+    curve = fit(network, batches, selection, phase, "head", Training(recipe, 0, fresh(), judge))
     assert [row["val_accuracy"] for row in curve] == [0.25, 0.75, 0.75, 0.5]
     assert torch.equal(network[1].weight, states[2])
     assert not torch.equal(states[1], states[2])
@@ -189,8 +190,8 @@ def test_each_epoch_trains_at_its_size_and_is_judged_at_the_network_s_own(model,
     looks = []
     model.register_forward_hook(lambda network, *_: looks.append((network.training, network.image_size)))
     examples = Examples(images, np.arange(40) % 3)
-    batches, knobs = over_images(examples, 20, CROP_FLIP), settings(epochs=3, ema=ema)
-    fit(model, batches, examples, *knobs, 0, "full", fresh(), image_sizes=[64, 33, 32])
+    batches, (recipe, phase) = over_images(examples, 20, CROP_FLIP), settings(epochs=3, ema=ema)
+    fit(model, batches, examples, phase, "full", Training(recipe, 0, fresh()), image_sizes=[64, 33, 32])
     assert looks == [look for size in (64, 33, 32) for look in (*[(True, size)] * 2, (False, 32))]
     assert model.image_size == 32
 
@@ -199,23 +200,16 @@ def test_an_epoch_that_breaks_off_leaves_the_network_at_its_own_size(model, imag
     def interrupted(index, generator):
         raise KeyboardInterrupt
 
+    batches, examples = Batches(interrupted, 40, 20), Examples(images, np.arange(40) % 3)
     with pytest.raises(KeyboardInterrupt):
-        fit(
-            model,
-            Batches(interrupted, 40, 20),
-            Examples(images, np.arange(40) % 3),
-            *settings(),
-            0,
-            "full",
-            fresh(),
-            image_sizes=[64],
-        )
+        fit(model, batches, examples, PHASE, "full", Training(RECIPE, 0, fresh()), image_sizes=[64])
     assert model.image_size == 32
 
 
 def test_each_phase_has_checkpoints_of_its_own_name(fresh):
     checkpoints = fresh()
-    fit(seeded_network(0), over_views(as_views(two_clouds()), 20), two_clouds(), *settings(), 0, "head", checkpoints)
+    batches = over_views(as_views(two_clouds()), 20)
+    fit(seeded_network(0), batches, two_clouds(), PHASE, "head", Training(RECIPE, 0, checkpoints))
     assert fresh().load("head") and fresh().load("full") is None
 
 
@@ -281,7 +275,7 @@ def test_over_images_crops_and_flips_by_the_draws_that_follow_the_shuffle(images
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(40, generator=generator)
     assert torch.equal(labels, order)
-    assert torch.equal(inputs, pad_crop_flip(torch.from_numpy(images)[order], generator))
+    assert torch.equal(inputs, crop_flip(torch.from_numpy(images)[order], generator))
 
 
 def test_over_images_gives_mixed_images_shares_of_every_class(images):

@@ -19,10 +19,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from lab.benchmarks.contenders.outcome import Outcome
 from lab.benchmarks.measuring.clock import Clock
-from study.data.splits import Examples, class_names, halves, load_split
+from study.data.splits import Examples, load_facts, load_split
 from study.features.augment import PAD
+from study.networks.classifier import backbone_path
 from study.networks.device import device
-from study.networks.trunk_and_tail import PIXEL_MEAN, PIXEL_STD
+from study.networks.stages import PIXEL_MEAN, PIXEL_STD
 from study.pipeline.torchvision_shim import torchvision
 
 transforms = torchvision.transforms
@@ -46,7 +47,7 @@ class Pictures(Dataset):
 
 
 def training_loader(root: Path, image_size: int) -> DataLoader:
-    train = Examples(*load_split(root, "train"))
+    train = load_split(root, "train").examples
     augmentation = [
         transforms.RandomCrop(train.inputs.shape[1:3], padding=PAD, padding_mode="reflect"),
         transforms.RandomHorizontalFlip(),
@@ -68,9 +69,9 @@ def resnet18(root: Path) -> nn.Module:
     network = torchvision.models.resnet18(weights=None)
     features = network.fc.in_features
     network.fc = nn.Identity()
-    weights = load_file(root / "data/backbone/weights.safetensors")
+    weights = load_file(backbone_path(root))
     network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    network.fc = nn.Linear(features, len(class_names(root)))
+    network.fc = nn.Linear(features, len(load_facts(root).classes))
     return network
 
 
@@ -99,8 +100,9 @@ class Judge:
         self._best_accuracy = -1.0  # below any
         self._best: dict[str, Tensor] = {}
         with clock.paused():
-            self._selection, self._calibration = halves(Examples(*load_split(root, "val")))
-            self._test = Examples(*load_split(root, "test"))
+            self._selection, self._calibration, self._test = (
+                load_split(root, split).examples for split in ("selection", "calibration", "test")
+            )
 
     def epoch(self, network: nn.Module) -> None:
         """Add a point to the clock's curve."""

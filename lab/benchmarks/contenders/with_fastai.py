@@ -18,9 +18,9 @@ from torch import nn
 from lab.benchmarks.contenders.outcome import Outcome
 from lab.benchmarks.contenders.pictures import BATCH, Judge, resnet18
 from lab.benchmarks.measuring.clock import Clock
-from study.data.splits import class_names, load_split
+from study.data.splits import load_facts, load_split
 from study.networks.device import device
-from study.networks.trunk_and_tail import PIXEL_MEAN, PIXEL_STD
+from study.networks.stages import PIXEL_MEAN, PIXEL_STD
 from study.pipeline.torchvision_shim import torchvision  # noqa: F401  before fastai imports it
 
 from fastai.vision.all import (  # isort: skip
@@ -68,8 +68,8 @@ def train(root: Path, params: dict[str, Any], depth: str, epochs: int) -> Outcom
 
 
 def learner(root: Path, image_size: int) -> Learner:
-    images, labels = load_split(root, "train")
-    names = class_names(root)
+    images, labels = load_split(root, "train").examples
+    names = load_facts(root).classes
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock(vocab=names, sort=False)),
         get_x=lambda index: images[index],

@@ -18,7 +18,7 @@ from lab.benchmarks.measuring.process import apart
 from lab.benchmarks.measuring.table import Table
 from lab.benchmarks.programs.inputs import parameters, raw_images, work_folder, write_root
 from lab.benchmarks.programs.plan import Plan
-from study.data.splits import Split
+from study.data.splits import Split, SplitName
 from study.pipeline.files import read_json
 from study.pipeline.stage import keep_freed_memory
 
@@ -55,7 +55,8 @@ def measure(table: Table, project: Path, quick: bool, place: dict[str, Any], par
     prepare_images(project, root, quick, images)
     params = parameters(project, quick, image_size, seed=0)
     params["train"]["common"]["views"] = 1
-    params["train"]["full"]["first_image_size"] = None
+    for depth in ("layer4", "full"):
+        params["train"][depth]["first_image_size"] = None
     for recipe in (params["train"]["common"]["probe"], params["train"]["layer4"], params["train"]["full"]):
         recipe["epochs"] = 1
     for part in PARTS:  # the others need the features, whether or not those are in the table
@@ -70,10 +71,12 @@ def measure(table: Table, project: Path, quick: bool, place: dict[str, Any], par
 
 def prepare_images(project: Path, root: Path, quick: bool, images: int) -> None:
     raw = raw_images(project, quick)
-    test = {"val": slice(0, JUDGED), "test": slice(JUDGED, 2 * JUDGED)}
-    splits = {name: split(raw.test_images[rows], raw.test_labels[rows]) for name, rows in test.items()}
+    splits: dict[SplitName, Split] = {}
+    for place, name in enumerate(("selection", "calibration", "test")):
+        rows = slice(place * JUDGED, (place + 1) * JUDGED)
+        splits[name] = split(raw.test_images[rows], raw.test_labels[rows])
     splits["train"] = split(raw.train_images[:images], raw.train_labels[:images])
-    write_root(project, root, splits, raw.classes)
+    write_root(project, root, splits, raw.facts)
 
 
 def split(images: np.ndarray, labels: np.ndarray) -> Split:

@@ -9,14 +9,15 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from study.data.splits import Raw, Split, save_classes, save_split
+from study.data.splits import Facts, Raw, Split, SplitName, save_facts, save_split
+from study.networks.classifier import backbone_path
 from study.pipeline.params import read_params
-from study.sources import cifar10, digits
 from study.sources.backbone_weights import backbone_weights
+from study.sources.datasets import PUBLISHED
 from study.sources.stratified_draw import Data, draw
 
 BACKBONE = "resnet18"
-WEIGHTS = "tinyimagenet"  # the bundled ones
+WEIGHTS = "imagenet"  # bundled
 SPLITS = {"cifar10": (5_000, 2_500, 10_000), "digits": (160, 100, 100)}  # train, val, test
 QUICK_EPOCHS = {"fc": 2, "layer4": 1, "full": 1}
 
@@ -26,7 +27,7 @@ def work_folder(project: Path, name: str) -> Path:
 
 
 def raw_images(project: Path, quick: bool) -> Raw:
-    return digits.load() if quick else cifar10.load(project)
+    return PUBLISHED["digits" if quick else "cifar10"].load(project)
 
 
 def prepare(project: Path, root: Path, quick: bool) -> None:
@@ -35,17 +36,17 @@ def prepare(project: Path, root: Path, quick: bool) -> None:
     train, val, test = SPLITS[dataset]
     data = Data(dataset=dataset, path=".", side=32, train=train, val=val, test=test, seed=0)
     raw = raw_images(project, quick)
-    write_root(project, root, draw(raw, data), raw.classes)
+    write_root(project, root, draw(raw, data), raw.facts)
 
 
-def write_root(project: Path, root: Path, splits: dict[str, Split], classes: list[str]) -> None:
+def write_root(project: Path, root: Path, splits: dict[SplitName, Split], facts: Facts) -> None:
     for folder in ("data/subset", "data/backbone"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for name, split in splits.items():
         save_split(split, root / "data/subset", name)
-    save_classes(classes, root / "data/subset")
+    save_facts(facts, root / "data/subset")
     weights = backbone_weights(BACKBONE, WEIGHTS, project)
-    save_file(weights, root / "data/backbone/weights.safetensors", {"backbone": BACKBONE})
+    save_file(weights, backbone_path(root), {"backbone": BACKBONE})
 
 
 def parameters(project: Path, quick: bool, image_size: int, seed: int) -> dict[str, Any]:

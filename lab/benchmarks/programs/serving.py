@@ -44,7 +44,7 @@ def run(project: Path, folder: Path, plan: Plan) -> None:
         raise Refusal(f"{graph} is missing: run `dvc repro export` (or `dvc pull`) first")
     speed, quality = Table(folder / "serving.csv"), Table(folder / "serving_quality.csv")
     machine = describe()
-    train, _ = load_split(project, "train")
+    train = load_split(project, "train").images
     images = train[:: max(1, len(train) // RANGES)][:RANGES]
     ways = {TORCH: checkpoint(project, graph), "onnxruntime, float32": graph}
     ways |= quantise(graph, work_folder(project, "serving"), images)
@@ -92,7 +92,7 @@ def classifier(graph: Path, path: Path) -> Probabilities:
 def measure(project: Path, graph: Path, path: Path, seconds: float) -> list[dict[str, Any]]:
     """A row for each batch: milliseconds of a call, median and 95th percentile, and images in a second."""
     classify = classifier(graph, path)
-    images, _ = load_split(project, "test")
+    images = load_split(project, "test").images
     rows = []
     for batch in BATCHES:
         classify(images[:batch])
@@ -115,7 +115,7 @@ def measure(project: Path, graph: Path, path: Path, seconds: float) -> list[dict
 
 def judge(project: Path, graph: Path, path: Path) -> dict[str, Any]:
     classify = classifier(graph, path)
-    images, labels = load_split(project, "test")
+    images, labels = load_split(project, "test").examples
     probabilities = np.concatenate([classify(images[start : start + 250]) for start in range(0, len(images), 250)])
     return {
         "images": len(labels),

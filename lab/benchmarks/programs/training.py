@@ -19,8 +19,8 @@ from lab.benchmarks.measuring.process import apart
 from lab.benchmarks.measuring.table import Table
 from lab.benchmarks.programs.inputs import QUICK_EPOCHS, parameters, prepare, work_folder
 from lab.benchmarks.programs.plan import Plan
-from study.pipeline.variants import FINE_TUNED
 
+DEPTHS = ("fc", "layer4", "full")
 OURS, FEATURES = "ours", "features"
 CONTENDERS = {
     "tutorial": "torchvision",
@@ -30,7 +30,7 @@ CONTENDERS = {
 EPOCHS = {"fc": 4, "layer4": 4, "full": 6}  # of the alternatives: the tutorial then ends about where ours does
 
 
-def run(project: Path, folder: Path, plan: Plan, depths: tuple[str, ...] = FINE_TUNED) -> None:
+def run(project: Path, folder: Path, plan: Plan, depths: tuple[str, ...] = DEPTHS) -> None:
     table = Table(folder / "training.csv")
     contenders = [OURS, *installed()]
     for number in range(plan.runs):

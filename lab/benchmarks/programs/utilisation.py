@@ -2,7 +2,7 @@
 
 A model's floating-point operations are those of its convolutions and matrix products by their formulas, padding
 included, as torch's FlopCounterMode counts them in a forward pass; a training step has three times as many. What is
-executed is fewer where a product takes a convolution's place (study.networks.conv_2x2) or no gradient is wanted.
+executed is fewer where no gradient is wanted.
 Each run is a process of its own that measures the product's rate and the rest in turn.
 Writes utilisation.csv, and profile.csv: the time of a training step by kind of operation.
 """
@@ -23,16 +23,17 @@ from lab.benchmarks.measuring.process import apart
 from lab.benchmarks.measuring.table import Table
 from lab.benchmarks.programs.inputs import parameters, prepare, work_folder
 from lab.benchmarks.programs.plan import Plan
-from study.data.splits import Examples, class_names, load_split
-from study.networks.backbones import BackboneName
-from study.networks.classifier import Classifier, Head, pretrained, trainable
+from study.data.splits import load_facts, load_split
+from study.features.augment import BatchAugment
+from study.networks.backbones import BackboneName, untrained
+from study.networks.classifier import Classifier, Head, pretrained
 from study.networks.device import device, has_native_bf16, make_deterministic
 from study.networks.inference import predict
 from study.pipeline.params import parse
 from study.pipeline.stage import keep_freed_memory
-from study.training.fine_tune import Common
+from study.training.fine_tune import Common, FineTuning
 from study.training.loop import Batches, over_images
-from study.training.recipe import ImagePhase, Learner
+from study.training.recipe import Learner
 
 STEPS, QUICK_STEPS = 12, 2  # timed in a run, after one that warms up
 INFERRED, QUICK_INFERRED = 2000, 100  # images
@@ -70,22 +71,21 @@ def run(project: Path, folder: Path, plan: Plan) -> None:
 def full_training(root: Path, params: dict[str, Any], steps: int) -> Training:
     head = parse(params, "backbone.head", Head)
     common = parse(params, "train.common", Common)
-    phase = parse(params, "train.full", ImagePhase)
+    phase = parse(params, "train.full", FineTuning)
+    fresh = parse(params, "train.full.augment", BatchAugment)
     keep_freed_memory()
     make_deterministic(common.seed)
-    model = pretrained(root / "data/backbone/weights.safetensors", head, class_names(root), common.image_size)
-    model = model.to(device())
-    part = trainable(model, "full").train()
-    train = Examples(*load_split(root, "train"))
-    batches = over_images(train, common.batch_size, phase.augment)
-    return Training(model, Learner(part, common.recipe, phase, steps), batches, common.batch_size)
+    facts = load_facts(root)
+    model = pretrained(root, head, facts.classes, common.image_size).to(device()).train()
+    batches = over_images(load_split(root, "train").examples, common.batch_size, fresh.of(facts))
+    return Training(model, Learner(model, common.recipe, phase, steps, phase.layer_decay), batches, common.batch_size)
 
 
 def measure(root: Path, params: dict[str, Any], quick: bool) -> dict[str, Any]:
     """One run: the product's rate, training with and without augmentation, inference, and the product's rate again."""
     steps = QUICK_STEPS if quick else STEPS
     training = full_training(root, params, 3 * steps + 3)
-    images, _ = load_split(root, "test")
+    images = load_split(root, "test").images
     images = images[: QUICK_INFERRED if quick else INFERRED]
     dtypes = [torch.float32, *([torch.bfloat16] if has_native_bf16() else [])]
     rates = {dtype: [gemm_rate(dtype)] for dtype in dtypes}
@@ -99,7 +99,7 @@ def measure(root: Path, params: dict[str, Any], quick: bool) -> dict[str, Any]:
     for dtype in dtypes:
         rates[dtype].append(gemm_rate(dtype))
 
-    forward = forward_flops(params, class_names(root))
+    forward = forward_flops(params, load_facts(root).classes)
     fastest = median(rates[dtypes[-1]])
     trained = training.batch_size / loop
     row = {f"gemm_{str(dtype).removeprefix('torch.')}": round(median(rate) / 1e9, 1) for dtype, rate in rates.items()}
@@ -140,7 +140,7 @@ def forward_flops(params: dict[str, Any], classes: list[str]) -> int:
     """Of one image, by the formulas."""
     head = parse(params, "backbone.head", Head)
     name = parse(params, "backbone.name", BackboneName)
-    model = Classifier(head, classes, params["train"]["common"]["image_size"], name).eval()
+    model = Classifier(untrained(name), head, classes, params["train"]["common"]["image_size"]).eval()
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         model(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))

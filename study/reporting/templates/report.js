@@ -34,6 +34,7 @@ const sureness = (variant, picture) => probability(variant, picture.place, predi
 
 const count = (number) => number.toLocaleString("en");
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}\u00a0%`;
+const seriesColour = (variant) => `var(--series-${variants.indexOf(variant) % data.colours})`; // of the style sheet
 const words = (name) => name.replaceAll("_", " ");
 
 function element(name, properties = {}, ...children) {

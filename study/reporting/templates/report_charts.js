@@ -19,7 +19,7 @@ function results() {
   };
   return Promise.all(data.results.map(({ title, unit, rows }, place) => {
     const { show, format } = units[unit];
-    const values = rows.map((row) => ({ ...row, told: show(row.value) }));
+    const values = rows.map((row) => ({ ...row, shown: show(row.value) }));
     const having = (field) => ({ data: { values: values.filter((row) => row[field] !== undefined) } });
     const y = {
       field: "variant", type: "nominal", sort: null, scale: { domain: variants },
@@ -28,7 +28,7 @@ function results() {
     const x = (field) => number(field, {
       scale: { domain: domains[unit], nice: false }, axis: { title: null, format, tickCount: 4 },
     });
-    return draw(`result-${place}`, `${title}: ${values.map((row) => `${row.variant} ${row.told}`).join(", ")}`, {
+    return draw(`result-${place}`, `${title}: ${values.map((row) => `${row.variant} ${row.shown}`).join(", ")}`, {
       height: 22 * rows.length,
       title,
       data: { values },
@@ -60,7 +60,7 @@ function results() {
         },
         {
           mark: { ...text, dx: 10 },
-          encoding: { x: { value: "width" }, text: { field: "told" } },
+          encoding: { x: { value: "width" }, text: { field: "shown" } },
         },
       ],
     });
@@ -160,8 +160,8 @@ function everyCorruption() {
   const names = [...new Set(corrupted.map((row) => row.corruption))].map((name) => {
     const of = corrupted.filter((row) => row.corruption === name);
     const { group } = of[0];
-    const told = name === data.mean || group === "benchmark" ? "" : `, ${words(group)}`;
-    return { name, label: words(name) + told, of, rank: name === data.mean ? -1 : groups.indexOf(group), accuracy: average(of, "accuracy") };
+    const ofGroup = name === data.mean || group === "benchmark" ? "" : `, ${words(group)}`;
+    return { name, label: words(name) + ofGroup, of, rank: name === data.mean ? -1 : groups.indexOf(group), accuracy: average(of, "accuracy") };
   }).sort((one, other) => one.rank - other.rank || other.accuracy - one.accuracy);
   const values = names.flatMap(({ label, of }) => variants.map((variant) => {
     const mine = of.filter((row) => row.variant === variant);
@@ -172,8 +172,9 @@ function everyCorruption() {
   }));
   const step = 19;
   const spec = (place, title, field, domain, format) => {
-    const first = values.slice(0, variants.length).map((row) => ({ variant: row.variant, end: row[field] }));
-    const placed = apart(first, domain, Math.max(120, find(place).clientWidth - 190), 48);
+    const legend = {
+      orient: "top", title: null, columns: Math.max(2, Math.floor(find(place).clientWidth / 95)), labelColor: INK, labelFontSize: 12,
+    };
     const y = {
       field: "label", type: "nominal", sort: names.map(({ label }) => label),
       axis: { title: null, labelColor: INK, labelLimit: 170, domain: false, ticks: false, grid: true },
@@ -183,7 +184,7 @@ function everyCorruption() {
     });
     return {
       height: step * names.length,
-      title: { text: title, offset: 28 },
+      title,
       data: { values },
       layer: [
         ...(field === "ece" ? [{
@@ -194,22 +195,12 @@ function everyCorruption() {
         {
           mark: { type: "point", filled: true, size: 48, opacity: 1 },
           encoding: {
-            x: x(field), y, color: colour, shape,
+            x: x(field), y, color: { ...colour, legend }, shape: { ...shape, legend },
             tooltip: [
               { field: "label", title: "corruption" }, { field: "variant" },
               number("accuracy", { format: ".2%" }), number("ece", { format: ".4f", title: "ECE after" }),
             ],
           },
-        },
-        {
-          data: { values: placed },
-          mark: { type: "rule", strokeWidth: 1 },
-          encoding: { color: colour, x: x("at"), x2: { field: "end" }, y: { value: -6 }, y2: { value: step / 2 - 4 } },
-        },
-        {
-          data: { values: placed },
-          mark: { ...text, align: "center" },
-          encoding: { x: x("at"), y: { value: -14 }, text: { field: "variant" } },
         },
       ],
     };
@@ -255,7 +246,7 @@ function training() {
   const elapsed = {};
   const values = data.curves.map((row) => {
     elapsed[row.variant] = (elapsed[row.variant] ?? data.shared_seconds[row.variant]) + row.seconds;
-    return { ...row, elapsed: elapsed[row.variant], learns: row.phase === "head" ? "head" : "more" };
+    return { ...row, elapsed: elapsed[row.variant], learns: row.phase === "head" || data.heads.includes(row.variant) ? "head" : "more" };
   });
   const reached = values.map((row) => row.val_accuracy);
   const domain = [Math.floor(20 * Math.min(...reached) - 0.5) / 20, Math.ceil(20 * Math.max(...reached)) / 20];
@@ -278,7 +269,7 @@ function training() {
             x, y: y("val_accuracy"), color: colour, shape,
             fill: {
               condition: variants.map((variant) => ({
-                test: `datum.learns === 'more' && datum.variant === '${variant}'`, value: `var(--${variant})`,
+                test: `datum.learns === 'more' && datum.variant === '${variant}'`, value: seriesColour(variant),
               })),
               value: "var(--paper)",
             },

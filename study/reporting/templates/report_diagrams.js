@@ -3,11 +3,12 @@
 const INK = "var(--ink)", QUIET = "var(--quiet)", GRID = "var(--grid)";
 const colour = {
   field: "variant", type: "nominal", sort: null, legend: null,
-  scale: { domain: variants, range: variants.map((variant) => `var(--${variant})`) },
+  scale: { domain: variants, range: variants.map(seriesColour) },
 };
+const SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right"];
 const shape = {
   field: "variant", type: "nominal", sort: null, legend: null,
-  scale: { domain: variants, range: ["circle", "square", "triangle-up", "diamond"] },
+  scale: { domain: variants, range: variants.map((_, place) => SHAPES[place % SHAPES.length]) },
 };
 const config = {
   background: null,

@@ -95,7 +95,7 @@ function bars(variant, picture, most) {
   return element("ol", { className: "bars" }, ...ranked.slice(0, most).map((label) => {
     const share = probability(variant, picture.place, label);
     const name = element("span", { className: label === picture.actual ? "actual" : "", title: classes[label] }, classes[label]);
-    return element("li", {}, name, bar(share, `var(--${variant})`), element("span", {}, percent(share)));
+    return element("li", {}, name, bar(share, seriesColour(variant)), element("span", {}, percent(share)));
   }));
 }
 
@@ -123,7 +123,7 @@ function probabilityRows(shown, actual, share) {
     element("span", { className: label === actual ? "actual" : "" }, classes[label],
       label === actual ? element("span", { className: "interval" }, "actual") : ""),
     ...variants.map((variant) => element("span", { className: likeliest[variant] === label ? "actual" : "" },
-      percent(share(variant, label)), bar(share(variant, label), `var(--${variant})`))),
+      percent(share(variant, label)), bar(share(variant, label), seriesColour(variant)))),
   ]));
 }
 
@@ -169,19 +169,19 @@ async function explorer() {
     const strength = Number(severity.value);
     const condition = conditions.findIndex(([name, level]) => level === strength && (strength === 0 || name === corruption.value));
     const name = classes[actual[chosen]];
-    const told = strength ? `${words(corruption.value)}, severity ${strength}` : "no corruption";
+    const shown = strength ? `${words(corruption.value)}, severity ${strength}` : "no corruption";
     const of = share(chosen, condition);
     const likeliest = (variant) => classes.reduce((most, _, label) => (of(variant, label) > of(variant, most) ? label : most), 0);
     find("explored-shown").value = strength || "none";
-    severity.setAttribute("aria-valuetext", told);
+    severity.setAttribute("aria-valuetext", shown);
     [...group.children].forEach((button, picture) => button.setAttribute("aria-pressed", picture === chosen));
     find("explored-picture").replaceChildren(
       element("figure", {}, canvas(look(chosen, 0), `${name}, clean`), element("figcaption", {}, `${name}, clean`)),
-      element("figure", {}, canvas(look(chosen, condition), `${name}, ${told}`), element("figcaption", {}, told)),
+      element("figure", {}, canvas(look(chosen, condition), `${name}, ${shown}`), element("figcaption", {}, shown)),
     );
     const right = variants.filter((variant) => likeliest(variant) === actual[chosen]);
     find("explored-verdict").textContent =
-      right.length === variants.length ? "All four are right." : `Right: ${right.join(", ") || "none of the four"}.`;
+      right.length === variants.length ? `All ${right.length} are right.` : `Right: ${right.join(", ") || `none of the ${variants.length}`}.`;
     fill(find("explored-table"), probabilityRows(lists[chosen], actual[chosen], of));
   }
 

@@ -15,13 +15,14 @@ import torch
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_torch_file
 from sklearn.datasets import load_sample_images
 from torch import nn
 from torch.nn import functional as F
 
 from lab.backbone.imagenet import NETWORK, PREPROCESSING, converted, fold, main, read, run
-from study.networks.classifier import Classifier, Head, load_backbone
-from study.networks.trunk_and_tail import PIXEL_MEAN, PIXEL_STD
+from study.networks.stages import PIXEL_MEAN, PIXEL_STD, backbone_state, load_backbone
+from study.networks.torchvision_backbones import untrained
 from study.pipeline.params import Refusal
 from study.pipeline.torchvision_shim import torchvision
 
@@ -125,10 +126,10 @@ def test_the_bundled_tensors_are_torchvisions_without_the_head() -> None:
 
 
 def test_the_bundled_weights_load_as_a_backbone() -> None:
-    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 32)
-    load_backbone(model, BUNDLED)
+    stages = untrained("resnet18").stages
+    load_backbone(stages, load_torch_file(BUNDLED))
     expected = torch.from_numpy(load_file(BUNDLED)["bn1.running_var"])
-    torch.testing.assert_close(model.state_dict()["trunk.bn1.running_var"], expected, rtol=0, atol=0)
+    torch.testing.assert_close(backbone_state(stages)["bn1.running_var"], expected, rtol=0, atol=0)
 
 
 def package(path: Path, files: dict[str, bytes]) -> Path:

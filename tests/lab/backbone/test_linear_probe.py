@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from lab.backbone.linear_probe import STRENGTHS, frozen, run
 from lab.backbone.train_tinyimagenet import backbone_weights
+from study.networks.backbones import untrained
 from study.networks.classifier import Classifier, Head
 from study.pipeline.params import Refusal
 
@@ -15,7 +16,10 @@ from study.pipeline.params import Refusal
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    save_file(backbone_weights(Classifier(Head(hidden=[], dropout=0.0), ["any"], 32)), tmp_path / "random.safetensors")
+    save_file(
+        backbone_weights(Classifier(untrained("resnet18"), Head(hidden=[], dropout=0.0), ["any"], 32)),
+        tmp_path / "random.safetensors",
+    )
     return tmp_path / "random.safetensors"
 
 

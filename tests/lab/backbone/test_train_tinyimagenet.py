@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from lab.backbone import train_tinyimagenet
 from lab.backbone.tiny_imagenet import load
 from lab.backbone.train_tinyimagenet import Recipe, run, train
+from study.networks.backbones import untrained
 from study.networks.classifier import Classifier, Head, load_backbone
 from study.pipeline.params import Refusal
 from study.pipeline.torchvision_shim import torchvision
@@ -61,7 +62,7 @@ def test_the_written_backbone_loads_as_what_was_trained_but_for_rounding(tmp_pat
     trained, _ = train(data, short("1x32@0.05"), tmp_path / "run.pt")
     run(output, short("1x32@0.05"), tmp_path)
 
-    loaded = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 32)
+    loaded = Classifier(untrained("resnet18"), Head(hidden=[], dropout=0.0), ["a", "b"], 32)
     load_backbone(loaded, output)
 
     expected = trained.cpu().state_dict()
@@ -130,7 +131,7 @@ def test_training_learns_to_tell_the_colours_apart(tmp_path: Path, official_fold
 
 
 def test_weight_decay_spares_batch_norm_and_biases() -> None:
-    model = Classifier(Head(hidden=[], dropout=0.0), ["a", "b"], 32)
+    model = Classifier(untrained("resnet18"), Head(hidden=[], dropout=0.0), ["a", "b"], 32)
 
     decayed, spared = train_tinyimagenet._optimizer(model, Recipe()).param_groups
 
@@ -203,7 +204,7 @@ def test_bad_arguments_are_refused_before_any_data_is_read(
 
 def test_top1_is_the_share_of_right_answers(tmp_path: Path, official_folder: Path) -> None:
     data = load(official_folder, tmp_path)
-    model = Classifier(Head(hidden=[], dropout=0.0), data.classes, 32)
+    model = Classifier(untrained("resnet18"), Head(hidden=[], dropout=0.0), data.classes, 32)
     torch.nn.init.zeros_(model.head[-1].weight)
     model.head[-1].bias.data = torch.tensor([0.0, 0.0, 1.0, 0.0])
 

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from study.reporting.plot_tables import MEAN, confusion_table, corruption_table, learning_curves_table
+from study.reporting.plots import MEAN, confusion_table, corruption_table, learning_curves_table
 
 
 def seen(variant, actual, predicted):

@@ -1,9 +1,23 @@
-"""The table behind each diagram, one variant after the other."""
+"""What plots/report holds: the table behind each diagram, one variant after the other, and every picture."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from study.evaluation.robustness import MEASURES, counted
+from study.label_errors.figure import label_errors_figure
+from study.reporting.figures import (
+    by_corruption_figure,
+    corruption_figure,
+    corruption_map_figure,
+    reliability_figure,
+)
+from study.reporting.page_data import Study
 from study.reporting.results import Results
+from study.reporting.shift_figures import adaptation_figure, interpolation_figure
+from study.reporting.uncertainty_figures import conformal_figure, ood_figure
 
 MEAN = "mean"  # stands in the column `corruption`
 
@@ -16,6 +30,27 @@ def plot_tables(results: Results, classes: list[str]) -> dict[str, pd.DataFrame]
         "corruption": corruption_table(results.corruption),
         "learning_curves": learning_curves_table(results.curves),
     }
+
+
+def draw_figures(study: Study, published: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
+    """Every picture, by the name of its file; of wrong labels where some are known.
+
+    published: of study.reporting.published.
+    """
+    results, robustness = study.results, study.measured["robustness"]
+    figures = {
+        "reliability": reliability_figure(results.reliability, results.calibration),
+        "corruption": corruption_figure(robustness),
+        "corruption_map": corruption_map_figure(results.corruption),
+        "by_corruption": by_corruption_figure(robustness, published),
+        "adaptation": adaptation_figure(results.adaptation),
+        "interpolation": interpolation_figure(results.interpolation),
+        "conformal": conformal_figure(results.sets, results.answers),
+        "ood": ood_figure(results.ood),
+    }
+    if not results.wrong_labels.empty:
+        figures["label_errors"] = label_errors_figure(study.test_images, results.wrong_labels, study.freeze)
+    return figures
 
 
 def confusion_table(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
